@@ -111,38 +111,52 @@ struct CpuNotIdle {
   int cpu = -1;
   int64_t next_gtid = 0;
 };
-struct CpuAvailable { int cpu = -1; };
-struct CpuBusy { int cpu = -1; };
-struct AgentBlocked { int cpu = -1; };
-struct AgentWakeup { int cpu = -1; };
+struct CpuAvailable {
+  int cpu = -1;
+};
+struct CpuBusy {
+  int cpu = -1;
+};
+struct AgentBlocked {
+  int cpu = -1;
+};
+struct AgentWakeup {
+  int cpu = -1;
+};
 
-using Payload = std::variant<std::monostate, TaskNew, TaskBlocked, TaskWakeup, TaskPreempt, TaskYield, TaskDead,
-                             TaskDeparted, TaskSwitchto, TaskAffinityChanged, TaskPriorityChanged, TaskOnCpu,
-                             TaskLatchFailure, CpuTick, CpuTimerExpired, CpuNotIdle, CpuAvailable, CpuBusy,
-                             AgentBlocked, AgentWakeup>;
+using Payload =
+    std::variant<std::monostate, TaskNew, TaskBlocked, TaskWakeup, TaskPreempt, TaskYield, TaskDead, TaskDeparted,
+                 TaskSwitchto, TaskAffinityChanged, TaskPriorityChanged, TaskOnCpu, TaskLatchFailure, CpuTick,
+                 CpuTimerExpired, CpuNotIdle, CpuAvailable, CpuBusy, AgentBlocked, AgentWakeup>;
 
 struct Message {
   uint16_t type = MSG_NOP;
-  uint32_t seqnum = 0;   // barrier of the task, or of the agent for cpu messages
-  Payload payload;       // monostate for MSG_NOP
+  uint32_t seqnum = 0;  // barrier of the task, or of the agent for cpu messages
+  Payload payload;      // monostate for MSG_NOP
 };
 
 enum class DecodeError {
   kOk,
-  kTruncated,    // fewer bytes than the header's length says, or a length below the header's size
-  kShortPayload, // the payload is shorter than this type has at this version
-  kUnknownType,  // no such type at this version
+  kTruncated,     // fewer bytes than the header's length says, or a length below the header's size
+  kShortPayload,  // the payload is shorter than this type has at this version
+  kUnknownType,   // no such type at this version
 };
 
-// Decodes the message that starts at bytes[0]; `bytes` may be longer than the message. On kOk *out holds it.
-// The bytes need no alignment.
+// Decodes the message that starts at bytes[0]; `bytes` may be longer than the message. On kOk *out holds it, otherwise
+// it is unchanged. The bytes need no alignment. Of a MSG_NOP only the type is looked at: its length may have overflowed
+// and its seqnum is not set (0 in *out).
 DecodeError DecodeMessage(const AbiVersion& abi, std::span<const std::byte> bytes, Message* out);
 
 // The largest encoded message of any version, header included, bytes.
 inline constexpr size_t kMaxMessageBytes = sizeof(ghost_msg) + sizeof(ghost_msg_payload_task_new);
 
-// Encodes `message` for `abi` into out (at least kMaxMessageBytes; unset fields and padding are zero). Returns the length
-// in bytes (header + payload), or 0 if the version has no such message.
+// The type that goes with a payload: each alternative belongs to one.
+uint16_t TypeOf(const Payload& payload);
+Message MakeMessage(uint32_t seqnum, const Payload& payload);
+
+// Encodes `message` for `abi` into out (at least kMaxMessageBytes). Returns the length in bytes (header + payload), or
+// 0 if the version has no such message. The payload decides the type. Padding and what no field of ours fills
+// (TASK_NEW's agent_data) is zero; an absent TaskDead::cpu is written as -1, an absent nice as 0.
 size_t EncodeMessage(const AbiVersion& abi, const Message& message, std::span<std::byte> out);
 
 // The gtid of a task message, or 0; the cpu of a cpu message, or -1.

@@ -1,4 +1,5 @@
-// A set of CPU numbers, and the two texts in which the kernel writes one: lists ("0-3,8") and masks ("f", "1,00000003").
+// A set of CPU numbers, and the two texts in which the kernel writes one: lists ("0-3,8") and masks ("f",
+// "1,00000003").
 //
 // Fixed capacity (kMaxCpus), no allocation, value semantics; iteration and the set operations go word by word, so they
 // are fit for a schedule pass. What it is not: it knows nothing of which CPUs exist (lib/topology.h does).
@@ -137,7 +138,8 @@ CpuParseError ParseCpuMask(std::string_view text, CpuSet* cpus, int limit = CpuS
 
 // "0-3,8"; the empty set is "".
 std::string ToCpuList(const CpuSet& cpus);
-// Hex in 32-bit groups, `num_cpus` bits wide, as bitmap "%*pb": the first group has as many digits as it needs bits for.
+// Hex in 32-bit groups, `num_cpus` bits wide, as bitmap "%*pb": the first group has as many digits as it needs bits
+// for.
 std::string ToCpuMask(const CpuSet& cpus, int num_cpus);
 
 }  // namespace ghost

@@ -1,5 +1,5 @@
-// CHECK: what must hold unless this project has a bug. Never for user errors, the environment, or another process's data:
-// those are absl::Status (lib/base/status.h).
+// CHECK: what must hold unless this project has a bug. Never for user errors, the environment, or another process's
+// data: those are absl::Status (lib/base/status.h).
 //
 //     GHOST_CHECK(task != nullptr) << "gtid " << gtid;      GHOST_DCHECK(…): only without NDEBUG
 #ifndef GHOST_LIB_BASE_LOGGING_H_

@@ -40,8 +40,7 @@ std::string OneLine(absl::string_view text) {
 
 absl::Status ErrnoStatus(int error, absl::string_view what) {
   // std::generic_category is strerror without its shared buffer.
-  absl::Status status(absl::ErrnoToStatusCode(error),
-                      absl::StrCat(what, ": ", std::generic_category().message(error)));
+  absl::Status status(absl::ErrnoToStatusCode(error), absl::StrCat(what, ": ", std::generic_category().message(error)));
   SetNumber(&status, kErrnoUrl, error);
   return status;
 }

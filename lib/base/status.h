@@ -19,9 +19,9 @@ enum class ExitCode : int {
   kOk = 0,
   kFailed = 1,
   kUsage = 2,
-  kNoKernel = 3,    // no ghost kernel, or no common ABI
+  kNoKernel = 3,  // no ghost kernel, or no common ABI
   kPermission = 4,
-  kBusy = 5,        // CPUs or enclave busy
+  kBusy = 5,  // CPUs or enclave busy
 };
 
 // A Status for errno value `error`: "what: strerror". Its errno can be read back with ErrnoOf.
@@ -40,8 +40,8 @@ int Report(absl::string_view program, const absl::Status& status);
 
 }  // namespace ghost
 
-#define GHOST_RETURN_IF_ERROR(expression)                    \
-  do {                                                       \
+#define GHOST_RETURN_IF_ERROR(expression)                                                    \
+  do {                                                                                       \
     if (::absl::Status ghost_status = (expression); !ghost_status.ok()) return ghost_status; \
   } while (0)
 

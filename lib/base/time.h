@@ -34,9 +34,7 @@ class Time {
   // The difference in ns, for hot paths.
   static constexpr int64_t NanosecondsBetween(Time from, Time to) { return to.ns_ - from.ns_; }
   friend absl::Duration operator-(Time a, Time b) { return absl::Nanoseconds(a.ns_ - b.ns_); }
-  friend Time operator+(Time a, absl::Duration d) {
-    return FromNanoseconds(a.ns_ + absl::ToInt64Nanoseconds(d));
-  }
+  friend Time operator+(Time a, absl::Duration d) { return FromNanoseconds(a.ns_ + absl::ToInt64Nanoseconds(d)); }
 
  private:
   int64_t ns_ = 0;
