@@ -1,0 +1,63 @@
+// Runtime: what a program sees of a running scheduler, whatever its policy and model.
+//
+// AgentMain, RPC and tests hold one of these; PerCpuRuntime<Policy> (lib/per_cpu_runtime.h) is one.
+//
+// Threads: Start and Stop from the thread that owns it; the others from any thread while it runs. None of them disturbs a
+// schedule pass: counters are read as they are, a dump is written by each agent itself between two passes.
+#ifndef GHOST_LIB_RUNTIME_H_
+#define GHOST_LIB_RUNTIME_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "lib/base/cpu_set.h"
+
+namespace ghost {
+
+// Counted per CPU by its agent, never reset.
+struct RuntimeCounters {
+  uint64_t passes = 0;
+  uint64_t messages = 0;
+  uint64_t corrupt_messages = 0;
+  uint64_t lost_messages = 0;    // queue overflow; the runtime looks at the tasks afresh then
+  uint64_t unknown_tasks = 0;    // messages about a gtid that nobody announced
+  uint64_t illegal_changes = 0;  // messages that the table of task states forbids: followed, and counted
+  uint64_t commits = 0;
+  uint64_t commits_failed = 0;
+  uint64_t yields = 0;
+  uint64_t preempted = 0;
+  uint64_t blocked = 0;
+  uint64_t yielded = 0;          // sched_yield of tasks
+  uint64_t woken = 0;
+  uint64_t placed = 0;           // tasks given to a CPU
+  uint64_t moved = 0;            // of these, to another one than the caller's
+  uint64_t tasks = 0;            // now at home here
+  uint64_t runnable = 0;         // of these, queued or on the CPU now
+
+  RuntimeCounters& operator+=(const RuntimeCounters& other);
+};
+
+class Runtime {
+ public:
+  virtual ~Runtime() = default;  // stops, if that has not been done
+
+  // Waits for an old agent to leave, starts one agent per CPU, takes over the tasks that are there, and says so
+  // (agent_online). On failure everything is undone.
+  virtual absl::Status Start() = 0;
+  // Ends all agents. Tasks stay in the enclave and wait for another agent (or its destruction).
+  virtual void Stop() = 0;
+
+  virtual const CpuSet& cpus() const = 0;
+  virtual RuntimeCounters Counters(int cpu) const = 0;
+  RuntimeCounters TotalCounters() const;
+  // Tasks in the enclave that it knows.
+  virtual int64_t CountTasks() const = 0;
+  // A table of tasks and run queues for people. A CPU whose agent does not answer within `timeout` is said so.
+  virtual std::string DumpState(absl::Duration timeout) = 0;
+};
+
+}  // namespace ghost
+
+#endif  // GHOST_LIB_RUNTIME_H_
