@@ -1,7 +1,7 @@
 // Agent: a thread that the kernel takes for the agent of one CPU.
 //
-// It is the thread, its becoming an agent, its status word and its orderly end. It is not a scheduler: what it runs is the
-// `body` that a runtime gives it, which returns when finished() and there is nothing left to do.
+// It is the thread, its becoming an agent, its status word and its orderly end. It is not a scheduler: what it runs is
+// the `body` that a runtime gives it, which returns when finished() and there is nothing left to do.
 //
 //     Agent agent(enclave, cpu, channel, [&](Agent& self) { while (!self.finished()) Step(self); });
 //     GHOST_RETURN_IF_ERROR(agent.Start());   // the thread is an agent now and waits
@@ -79,8 +79,8 @@ class Agent {
 
   std::mutex mutex_;
   std::condition_variable stage_changed_;
-  Stage stage_ = Stage::kIdle;      // guarded by mutex_
-  absl::Status start_status_;       // guarded by mutex_
+  Stage stage_ = Stage::kIdle;  // guarded by mutex_
+  absl::Status start_status_;   // guarded by mutex_
 };
 
 }  // namespace ghost

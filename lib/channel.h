@@ -1,8 +1,9 @@
 // Channel: the consumer side of one queue of messages from the kernel.
 //
-// It reads the ring (skipping the producer's padding), decodes a message through the ABI's version, and gives slots back.
-// It is not a dispatcher: it does not know tasks. Header, indices and messages are written by the kernel (or by whoever can
-// write the file) and are not trusted: everything is bounded, garbage is an answer (kCorrupt), lost messages are a count.
+// It reads the ring (skipping the producer's padding), decodes a message through the ABI's version, and gives slots
+// back. It is not a dispatcher: it does not know tasks. Header, indices and messages are written by the kernel (or by
+// whoever can write the file) and are not trusted: everything is bounded, garbage is an answer (kCorrupt), lost
+// messages are a count.
 //
 //     Message message;
 //     while (channel.Peek(&message) == Channel::Result::kMessage) {
@@ -48,7 +49,8 @@ class Channel {
   // Messages that the kernel had to drop since the queue exists. When it grows, tasks must be looked at afresh.
   uint32_t overflow() const { return __atomic_load_n(&ring_->overflow, __ATOMIC_RELAXED); }
 
-  // Sends a task's messages here from now on. GHOST_ASSOC_SF_* bits, or -errno: ESTALE (barrier has moved), ENOENT (gone).
+  // Sends a task's messages here from now on. GHOST_ASSOC_SF_* bits, or -errno: ESTALE (barrier has moved), ENOENT
+  // (gone).
   int Associate(int64_t gtid, uint32_t barrier);
   // New tasks' messages come here.
   absl::Status SetDefault();
@@ -63,8 +65,8 @@ class Channel {
   KernelQueue queue_;
   ghost_ring* ring_ = nullptr;
   const std::byte* slots_ = nullptr;
-  uint32_t mask_ = 0;        // slots - 1
-  uint32_t tail_ = 0;        // of the message that Peek showed
+  uint32_t mask_ = 0;  // slots - 1
+  uint32_t tail_ = 0;  // of the message that Peek showed
   uint32_t peeked_slots_ = 0;
 };
 

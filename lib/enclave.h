@@ -1,12 +1,12 @@
 // Enclave: one enclave as an agent process holds it, with all the handles and mappings that scheduling in it needs.
 //
-//     GHOST_ASSIGN_OR_RETURN(auto enclave, Enclave::Create(kernel.get(), cpus));          // or Attach(kernel, directory)
-//     PerCpuRuntime<FifoPolicy> runtime(enclave.get());
-//     GHOST_RETURN_IF_ERROR(runtime.Start());
+//     GHOST_ASSIGN_OR_RETURN(auto enclave, Enclave::Create(kernel.get(), cpus));          // or Attach(kernel,
+//     directory) PerCpuRuntime<FifoPolicy> runtime(enclave.get()); GHOST_RETURN_IF_ERROR(runtime.Start());
 //
-// It owns the kernel's handle, cpu_data, the status words and the RunRequest of each CPU. It knows no tasks and starts no
-// threads: that is the runtime's part (lib/per_cpu_runtime.h). Several may live in one process; there are no globals. An
-// enclave that Create made is destroyed with the object (its tasks go back to CFS); an attached one is left alone.
+// It owns the kernel's handle, cpu_data, the status words and the RunRequest of each CPU. It knows no tasks and starts
+// no threads: that is the runtime's part (lib/per_cpu_runtime.h). Several may live in one process; there are no
+// globals. An enclave that Create made is destroyed with the object (its tasks go back to CFS); an attached one is left
+// alone.
 //
 // Threads: set-up and tear-down from one thread. run_request(cpu) belongs to whoever schedules that CPU; status_words()
 // may be read by all.
@@ -95,8 +95,8 @@ class Enclave {
   std::vector<RunRequest> run_requests_;  // by cpu
 };
 
-// Commits of several CPUs with one ioctl. The requests must be open. Each returns 0 or -errno; the outcome of each CPU is
-// asked with run_request(cpu).Finish(). No allocation.
+// Commits of several CPUs with one ioctl. The requests must be open. Each returns 0 or -errno; the outcome of each CPU
+// is asked with run_request(cpu).Finish(). No allocation.
 class CommitGroup {
  public:
   explicit CommitGroup(Enclave* enclave) : enclave_(enclave) {}
@@ -106,8 +106,8 @@ class CommitGroup {
   void Clear() { cpus_.Clear(); }
 
   int Submit() { return Ioctl(GHOST_IOC_COMMIT_TXN); }
-  // All or none; each request must have been taken with TakeOwnership. 1 all run, 0 none does, -errno. Ownership is given
-  // back in every case.
+  // All or none; each request must have been taken with TakeOwnership. 1 all run, 0 none does, -errno. Ownership is
+  // given back in every case.
   int CommitSync();
 
  private:

@@ -1,17 +1,17 @@
 // The port: everything that the framework asks of a ghost kernel, and nothing else.
 //
-// A Kernel is one ghost kernel: a real one or ghostd through ghostfs (lib/ghostfs.h), a simulation in this process, or a
-// mock for tests (lib/testing/mock_kernel.h). A KernelEnclave is a handle on one of its enclaves. The framework reaches
-// the kernel through these two classes and through the memory that they map; there is no other way, and no global state:
-// a process may hold several of both.
+// A Kernel is one ghost kernel: a real one or ghostd through ghostfs (lib/ghostfs.h), a simulation in this process, or
+// a mock for tests (lib/testing/mock_kernel.h). A KernelEnclave is a handle on one of its enclaves. The framework
+// reaches the kernel through these two classes and through the memory that they map; there is no other way, and no
+// global state: a process may hold several of both.
 //
 // What it is not: it has no idea of policies, agents or tasks; Enclave (lib/enclave.h) is the object that programs use.
 //
-// Threads: a Kernel belongs to one thread at a time. A KernelEnclave's Ioctl, TaskAffinity and BecomeAgent may be called
-// from every thread at once; the rest from one thread at a time.
+// Threads: a Kernel belongs to one thread at a time. A KernelEnclave's Ioctl, TaskAffinity and BecomeAgent may be
+// called from every thread at once; the rest from one thread at a time.
 //
-// Errors: Status at the edges (with errno, hint and exit code, lib/base/status.h). Ioctl is what a schedule pass calls: it
-// returns a number >= 0 or -errno, and neither allocates nor locks.
+// Errors: Status at the edges (with errno, hint and exit code, lib/base/status.h). Ioctl is what a schedule pass calls:
+// it returns a number >= 0 or -errno, and neither allocates nor locks.
 #ifndef GHOST_LIB_KERNEL_H_
 #define GHOST_LIB_KERNEL_H_
 
@@ -69,9 +69,9 @@ class KernelEnclave {
   // One ioctl of ghost_uapi.h with its struct. >= 0, or -errno.
   virtual int Ioctl(unsigned long number, void* argument) = 0;
 
-  // Makes the calling thread the agent of `cpu`, with the queue `queue_fd` (-1: the enclave's default queue), in the form
-  // that abi() wants; where the kernel takes the CPU that the thread happens to run on, the thread is pinned first.
-  // Returns 0 or -errno: EBUSY while another agent sits there.
+  // Makes the calling thread the agent of `cpu`, with the queue `queue_fd` (-1: the enclave's default queue), in the
+  // form that abi() wants; where the kernel takes the CPU that the thread happens to run on, the thread is pinned
+  // first. Returns 0 or -errno: EBUSY while another agent sits there.
   virtual int BecomeAgent(int cpu, int queue_fd) = 0;
 
   // Opens agent_online for writing and keeps it: "an agent serves this enclave". EBUSY while another process does.

@@ -1,8 +1,8 @@
 // What a per-CPU policy is: a pure class that keeps run queues and answers "where" and "who next".
 //
-// Pure: no I/O, no clock, no locks, no logging, no allocation. The runtime (lib/per_cpu_runtime.h) reads messages, keeps
-// tasks' states, commits transactions, and calls the policy; so the same policy runs over a ghost kernel, over ghostd, in
-// the simulation and in a unit test with plain structs.
+// Pure: no I/O, no clock, no locks, no logging, no allocation. The runtime (lib/per_cpu_runtime.h) reads messages,
+// keeps tasks' states, commits transactions, and calls the policy; so the same policy runs over a ghost kernel, over
+// ghostd, in the simulation and in a unit test with plain structs.
 //
 //     class FifoPolicy {
 //      public:
@@ -16,12 +16,13 @@
 //
 // Optional members, called if they exist:
 //       static constexpr bool kWantsTicks = true;                        // slices are watched by the kernel's tick
-//       void OnBlocked(int cpu, Task* task, Time now);                   // it left the CPU asleep (runtime_ns is fresh)
-//       void OnNiceChanged(int cpu, Task* task);
-//       void Describe(const Task& task, std::string* line);              // dumps; not in the pass
+//       void OnBlocked(int cpu, Task* task, Time now);                   // it left the CPU asleep (runtime_ns is
+//       fresh) void OnNiceChanged(int cpu, Task* task); void Describe(const Task& task, std::string* line); // dumps;
+//       not in the pass
 //
-// Threads: all calls about a CPU (its first argument) come from one thread at a time, calls about different CPUs at once: so
-// keep state per CPU. PlaceTask alone may be called from any CPU's thread; it sees other CPUs through `loads` only.
+// Threads: all calls about a CPU (its first argument) come from one thread at a time, calls about different CPUs at
+// once: so keep state per CPU. PlaceTask alone may be called from any CPU's thread; it sees other CPUs through `loads`
+// only.
 #ifndef GHOST_LIB_POLICY_H_
 #define GHOST_LIB_POLICY_H_
 
@@ -36,13 +37,13 @@ namespace ghost {
 
 // Why a task joins a queue.
 enum class EnqueueReason : uint8_t {
-  kNew,           // first time here: new, discovered, or moved from another CPU
-  kWoken,         // and whoever it waited for may wait for it (not deferrable)
+  kNew,              // first time here: new, discovered, or moved from another CPU
+  kWoken,            // and whoever it waited for may wait for it (not deferrable)
   kWokenDeferrable,  // from a sleep on a timer, futex or epoll
-  kPreempted,     // it was on the CPU and would like to go on
-  kYielded,       // it called sched_yield
-  kSliceExpired,  // what PickNext granted is used up
-  kCommitFailed,  // PickNext chose it, but it did not get on the CPU
+  kPreempted,        // it was on the CPU and would like to go on
+  kYielded,          // it called sched_yield
+  kSliceExpired,     // what PickNext granted is used up
+  kCommitFailed,     // PickNext chose it, but it did not get on the CPU
 };
 const char* EnqueueReasonName(EnqueueReason reason);
 
@@ -71,19 +72,19 @@ class CpuLoads {
 
 template <typename Task>
 struct Pick {
-  Task* task = nullptr;             // null: the CPU has nothing to run
+  Task* task = nullptr;               // null: the CPU has nothing to run
   Time slice_end = Time::Infinite();  // when the runtime is to put it back, if others wait
 };
 
 template <typename P>
 concept PerCpuPolicy = std::derived_from<typename P::Task, TaskBase> && std::default_initializable<typename P::Task> &&
-                       requires(P policy, typename P::Task* task, const CpuLoads& loads, const PolicyConfig& config) {
-                         P(config);
-                         { policy.PlaceTask(*task, loads) } -> std::same_as<int>;
-                         policy.Enqueue(0, task, EnqueueReason::kNew, Time());
-                         policy.Dequeue(0, task);
-                         { policy.PickNext(0, Time()) } -> std::same_as<Pick<typename P::Task>>;
-                       };
+    requires(P policy, typename P::Task* task, const CpuLoads& loads, const PolicyConfig& config) {
+  P(config);
+  { policy.PlaceTask(*task, loads) } -> std::same_as<int>;
+  policy.Enqueue(0, task, EnqueueReason::kNew, Time());
+  policy.Dequeue(0, task);
+  { policy.PickNext(0, Time()) } -> std::same_as<Pick<typename P::Task>>;
+};
 
 }  // namespace ghost
 

@@ -1,15 +1,15 @@
 // RunRequest: the one transaction of a CPU, as userspace uses it.
 //
-// What it is: a typed hand on the ghost_txn in the CPU's cpu_data page: open (fill in and store READY), submit or commit
-// (the ioctl), ask for the outcome. What it is not: it decides nothing and knows no tasks; OutcomeOf() is the one table of
-// what each final state means to a runtime.
+// What it is: a typed hand on the ghost_txn in the CPU's cpu_data page: open (fill in and store READY), submit or
+// commit (the ioctl), ask for the outcome. What it is not: it decides nothing and knows no tasks; OutcomeOf() is the
+// one table of what each final state means to a runtime.
 //
 //     request.Open({.gtid = task->gtid(), .task_barrier = task->seqnum(), .agent_barrier = barrier,
 //                   .commit_flags = COMMIT_AT_TXN_COMMIT});
 //     switch (request.Commit()) { case Outcome::kRunning: … }
 //
-// Threads: one at a time per RunRequest (the agent of its CPU, or the global agent). No allocation, no lock; the only system
-// calls are in Submit, Commit, LocalYield and Ping.
+// Threads: one at a time per RunRequest (the agent of its CPU, or the global agent). No allocation, no lock; the only
+// system calls are in Submit, Commit, LocalYield and Ping.
 #ifndef GHOST_LIB_RUN_REQUEST_H_
 #define GHOST_LIB_RUN_REQUEST_H_
 
@@ -92,8 +92,8 @@ class RunRequest {
   // READY -> ABORTED. False: the kernel was faster.
   bool Abort();
 
-  // Blocks the calling agent on its own CPU until a message, a ping, or the CPU's availability wakes it. Returns at once
-  // with -ESTALE if `agent_barrier` has moved. `run_flags`: 0 or RTLA_ON_IDLE. 0 or -errno.
+  // Blocks the calling agent on its own CPU until a message, a ping, or the CPU's availability wakes it. Returns at
+  // once with -ESTALE if `agent_barrier` has moved. `run_flags`: 0 or RTLA_ON_IDLE. 0 or -errno.
   int LocalYield(uint32_t agent_barrier, int run_flags = 0);
   // Wakes this CPU's agent (which must be in this process). 0 or -errno.
   int Ping();
@@ -112,9 +112,8 @@ class RunRequest {
  private:
   friend class CommitGroup;
   int CommitIoctl(unsigned long number, const CpuSet& cpus) {
-    ghost_ioc_commit_txn argument = {.mask_ptr = reinterpret_cast<uint64_t>(cpus.words().data()),
-                                     .mask_len = sizeof(cpus.words()),
-                                     .flags = 0};
+    ghost_ioc_commit_txn argument = {
+        .mask_ptr = reinterpret_cast<uint64_t>(cpus.words().data()), .mask_len = sizeof(cpus.words()), .flags = 0};
     return enclave_->Ioctl(number, &argument);
   }
   Outcome FinishSlow(int32_t state);

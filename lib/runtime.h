@@ -2,8 +2,8 @@
 //
 // AgentMain, RPC and tests hold one of these; PerCpuRuntime<Policy> (lib/per_cpu_runtime.h) is one.
 //
-// Threads: Start and Stop from the thread that owns it; the others from any thread while it runs. None of them disturbs a
-// schedule pass: counters are read as they are, a dump is written by each agent itself between two passes.
+// Threads: Start and Stop from the thread that owns it; the others from any thread while it runs. None of them disturbs
+// a schedule pass: counters are read as they are, a dump is written by each agent itself between two passes.
 #ifndef GHOST_LIB_RUNTIME_H_
 #define GHOST_LIB_RUNTIME_H_
 
@@ -29,12 +29,12 @@ struct RuntimeCounters {
   uint64_t yields = 0;
   uint64_t preempted = 0;
   uint64_t blocked = 0;
-  uint64_t yielded = 0;          // sched_yield of tasks
+  uint64_t yielded = 0;  // sched_yield of tasks
   uint64_t woken = 0;
-  uint64_t placed = 0;           // tasks given to a CPU
-  uint64_t moved = 0;            // of these, to another one than the caller's
-  uint64_t tasks = 0;            // now at home here
-  uint64_t runnable = 0;         // of these, queued or on the CPU now
+  uint64_t placed = 0;    // tasks given to a CPU
+  uint64_t moved = 0;     // of these, to another one than the caller's
+  uint64_t tasks = 0;     // now at home here
+  uint64_t runnable = 0;  // of these, queued or on the CPU now
 
   RuntimeCounters& operator+=(const RuntimeCounters& other);
 };

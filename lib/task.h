@@ -1,8 +1,8 @@
 // TaskBase: what every policy's task has in common, and the one table of legal state changes.
 //
 // A policy derives its own Task and adds what it needs (a hook for its run queue, a deadline, …). The fields here are
-// written by runtimes only; policies read them. A task belongs to one CPU at a time, its home: the CPU to whose queue its
-// messages go; only that CPU's agent touches it (lib/per_cpu_runtime.h says how it changes home).
+// written by runtimes only; policies read them. A task belongs to one CPU at a time, its home: the CPU to whose queue
+// its messages go; only that CPU's agent touches it (lib/per_cpu_runtime.h says how it changes home).
 //
 //            +-----------------------------<---------------+
 //            v   wakeup            enqueued: runnable       | preempt, yield,
@@ -84,7 +84,7 @@ class TaskBase {
   int nice_ = 0;
   uint64_t runtime_ns_ = 0;
   StatusWord status_word_;
-  TaskBase* next_ = nullptr;       // in the pool's, the mailbox's or the to-do list
+  TaskBase* next_ = nullptr;  // in the pool's, the mailbox's or the to-do list
   TaskBase* next_of_pid_ = nullptr;
   int64_t parent_gtid_ = 0;
   CpuSet allowed_;
