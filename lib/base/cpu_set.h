@@ -16,6 +16,7 @@
 #include <bit>
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -101,17 +102,29 @@ class CpuSet {
   // Ascending. Removing the current member while iterating is fine.
   class Iterator {
    public:
+    using iterator_category = std::forward_iterator_tag;
+    using value_type = int;
+    using difference_type = int;
+    using pointer = const int*;
+    using reference = int;
+
+    constexpr Iterator() = default;
     constexpr Iterator(const CpuSet* set, int cpu) : set_(set), cpu_(cpu) {}
     constexpr int operator*() const { return cpu_; }
     constexpr Iterator& operator++() {
       cpu_ = set_->Next(cpu_);
       return *this;
     }
+    constexpr Iterator operator++(int) {
+      Iterator before = *this;
+      ++*this;
+      return before;
+    }
     friend constexpr bool operator==(const Iterator& a, const Iterator& b) { return a.cpu_ == b.cpu_; }
 
    private:
-    const CpuSet* set_;
-    int cpu_;
+    const CpuSet* set_ = nullptr;
+    int cpu_ = -1;
   };
   constexpr Iterator begin() const { return Iterator(this, First()); }
   constexpr Iterator end() const { return Iterator(this, -1); }
@@ -126,7 +139,7 @@ enum class CpuParseError {
   kOk,
   kSyntax,    // EINVAL
   kRange,     // ERANGE: a CPU number at or above `limit` (lists)
-  kOverflow,  // EOVERFLOW: a chunk over 32 bits, or a bit at or above `limit` (masks)
+  kOverflow,  // EOVERFLOW: a number over 32 bits (lists, masks), or a bit at or above `limit` (masks)
 };
 
 // Parses the kernel's list format: "", "0-3,8", "0-9:2/4" (of each group of 4 the first 2), blanks around items, one
