@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+// The detector and the trigger of ghostd's gate. It watches the threads that ghostd traces and
+//   * tells ghostd when one blocks, stops, exits, execs, or has its scheduling changed (ring buffer `events`);
+//   * sends a gate signal to a thread that blocked and now leaves its system call (or called sched_yield), so that it
+//     enters a ptrace stop before its next user instruction. ghostd swallows the signal.
+// It never holds a thread itself (BPF can't): the ptrace stop does.
+#include "third_party/bpf/vmlinux_min.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "third_party/bpf/gate.h"
+
+#define SIG_URG 23
+#define SIG_STOP 19
+
+/* Task states of the kernel that are the same in all versions of interest. */
+#define STATE_STOPPED_OR_TRACED (0x4 | 0x8)
+#define STATE_DEAD (0x10 | 0x20 | 0x80)
+
+/* x86-64 system calls. */
+#define NR_SCHED_YIELD 24
+#define NR_SETPRIORITY 141
+#define NR_SCHED_SETPARAM 142
+#define NR_SCHED_SETSCHEDULER 144
+#define NR_SCHED_SETAFFINITY 203
+#define NR_SCHED_SETATTR 314
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, GATE_MAX_SLOTS * 2);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, __u32);
+  __type(value, __u32);
+} tids SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, GATE_MAX_SLOTS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct gate_slot);
+} slots SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 1 << 22);
+} events SEC(".maps");
+
+/* Events that did not fit: ghostd then looks at every thread itself. */
+__u64 dropped;
+
+/* sched_switch passes prev_state since 5.18; before, it has to be read from the task. */
+const volatile bool has_prev_state_argument = 1;
+
+static struct gate_slot *slot_of(__u32 tid, __u32 *index) {
+  __u32 *found = bpf_map_lookup_elem(&tids, &tid);
+  if (!found) return 0;
+  *index = *found;
+  return bpf_map_lookup_elem(&slots, index);
+}
+
+static void emit(__u32 type, __u32 slot, __u32 tid, __u64 arg, __u64 arg2) {
+  struct gate_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+  if (!event) {
+    __sync_fetch_and_add(&dropped, 1);
+    return;
+  }
+  event->type = type;
+  event->slot = slot;
+  event->tid = tid;
+  event->cpu = bpf_get_smp_processor_id();
+  event->arg = arg;
+  event->arg2 = arg2;
+  bpf_ringbuf_submit(event, 0);
+}
+
+static void switched_out(struct task_struct *prev, __u32 prev_state, __u64 now) {
+  __u32 index = 0;
+  __u32 tid = prev->pid;
+  struct gate_slot *slot = slot_of(tid, &index);
+  if (!slot) return;
+  if (slot->switched_in_ns) slot->runtime_ns += now - slot->switched_in_ns;
+  slot->switched_in_ns = 0;
+  if (!prev_state) return;
+  if (prev_state & STATE_STOPPED_OR_TRACED) {
+    emit(GATE_EVENT_STOPPED, index, tid, 0, 0);
+    return;
+  }
+  if (prev_state & STATE_DEAD) {
+    /* While another thread of its process takes over its tid in exec, a dying leader goes by that one's old tid. */
+    if (slot->state != GATE_EXITED) return;
+    bpf_map_delete_elem(&tids, &tid);
+    emit(GATE_EVENT_DEAD, index, tid, prev->tgid, 0);
+    return;
+  }
+  /* A page fault that waits for a disk: it does not end in sys_exit, so it can't be gated; its CPU stays taken. */
+  struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(prev);
+  long call = regs->orig_ax;
+  if (call < 0) return;
+  if (__sync_val_compare_and_swap(&slot->state, GATE_RUN, GATE_BLOCKED) == GATE_RUN ||
+      __sync_val_compare_and_swap(&slot->state, GATE_PREEMPTING, GATE_BLOCKED) == GATE_PREEMPTING) {
+    emit(GATE_EVENT_BLOCKED, index, tid, call, 0);
+  }
+}
+
+SEC("tp_btf/sched_switch")
+int on_switch(__u64 *ctx) {
+  bool preempt = ctx[0] != 0;
+  struct task_struct *prev = (struct task_struct *)ctx[1];
+  struct task_struct *next = (struct task_struct *)ctx[2];
+  __u64 now = bpf_ktime_get_ns();
+  __u32 prev_state = has_prev_state_argument ? (__u32)ctx[3] : prev->__state;
+  if (preempt) prev_state = 0;
+  switched_out(prev, prev_state, now);
+  __u32 index = 0;
+  struct gate_slot *slot = slot_of(next->pid, &index);
+  if (slot) slot->switched_in_ns = now;
+  return 0;
+}
+
+/* Sends the gate signal to the current thread. SIGURG, because a traced thread that is left behind by a dead tracer
+ * ignores it; SIGSTOP where SIGURG is masked, because that can't be. */
+static void send_gate_signal(struct gate_slot *slot) {
+  struct task_struct *task = bpf_get_current_task_btf();
+  slot->signal_sent = 1;
+  bpf_send_signal_thread(task->blocked.sig[0] & (1UL << (SIG_URG - 1)) ? SIG_STOP : SIG_URG);
+}
+
+/* Scheduling calls, whoever makes them, that change a traced thread. */
+static void scheduling_call(struct pt_regs *regs, long call, __u32 self) {
+  __u32 target = call == NR_SETPRIORITY ? (__u32)regs->si : (__u32)regs->di;
+  if (call == NR_SETPRIORITY && regs->di != 0) return; /* PRIO_PROCESS only */
+  if (target == 0) target = self;
+  __u32 index = 0;
+  struct gate_slot *slot = slot_of(target, &index);
+  if (slot) emit(GATE_EVENT_CALL, index, target, call, regs->si);
+}
+
+SEC("tp_btf/sys_exit")
+int on_sys_exit(__u64 *ctx) {
+  struct pt_regs *regs = (struct pt_regs *)ctx[0];
+  long result = ctx[1];
+  long call = regs->orig_ax;
+  __u32 tid = bpf_get_current_pid_tgid();
+  bool scheduling = call == NR_SETPRIORITY || call == NR_SCHED_SETPARAM || call == NR_SCHED_SETSCHEDULER ||
+                    call == NR_SCHED_SETAFFINITY || call == NR_SCHED_SETATTR;
+  /* sched_setaffinity returns 0 too, unlike sched_getaffinity. */
+  if (scheduling && result == 0) scheduling_call(regs, call, tid);
+  __u32 index = 0;
+  struct gate_slot *slot = slot_of(tid, &index);
+  if (!slot) return 0;
+  __u32 state = slot->state;
+  if (state == GATE_BLOCKED || state == GATE_ENTERING_SELF) {
+    if (__sync_val_compare_and_swap(&slot->state, state, GATE_GATING) == state) send_gate_signal(slot);
+  } else if (state == GATE_RUN && (call == NR_SCHED_YIELD || (scheduling && result == 0))) {
+    /* A scheduling call on itself must be seen before the thread goes on. */
+    __u32 held = call == NR_SCHED_YIELD ? GATE_YIELDING : GATE_GATING;
+    if (__sync_val_compare_and_swap(&slot->state, GATE_RUN, held) == GATE_RUN) send_gate_signal(slot);
+  }
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int on_exit(__u64 *ctx) {
+  struct task_struct *task = (struct task_struct *)ctx[0];
+  __u32 index = 0;
+  struct gate_slot *slot = slot_of(task->pid, &index);
+  if (!slot) return 0;
+  bool agent = slot->state == GATE_AGENT;
+  slot->state = GATE_EXITED;
+  emit(GATE_EVENT_EXIT, index, task->pid, agent, 0);
+  return 0;
+}
+
+/* exec by a thread that is not the leader takes the leader's tid. */
+SEC("tp_btf/sched_process_exec")
+int on_exec(__u64 *ctx) {
+  struct task_struct *task = (struct task_struct *)ctx[0];
+  __u32 old_tid = (__u32)ctx[1];
+  __u32 tid = task->pid;
+  if (old_tid == tid) return 0;
+  __u32 *found = bpf_map_lookup_elem(&tids, &old_tid);
+  if (!found) return 0;
+  __u32 index = *found;
+  bpf_map_update_elem(&tids, &tid, &index, BPF_ANY);
+  bpf_map_delete_elem(&tids, &old_tid);
+  emit(GATE_EVENT_EXEC, index, tid, old_tid, 0);
+  return 0;
+}
+
+char _license[] SEC("license") = "GPL";
