@@ -54,6 +54,9 @@ __u64 dropped;
 /* sched_switch passes prev_state since 5.18; before, it has to be read from the task. */
 const volatile bool has_prev_state_argument = 1;
 
+/* ghostd itself pins threads: its own calls are no news. */
+const volatile __u32 ghostd_tgid = 0;
+
 static struct gate_slot *slot_of(__u32 tid, __u32 *index) {
   __u32 *found = bpf_map_lookup_elem(&tids, &tid);
   if (!found) return 0;
@@ -143,7 +146,9 @@ int on_sys_exit(__u64 *ctx) {
   struct pt_regs *regs = (struct pt_regs *)ctx[0];
   long result = ctx[1];
   long call = regs->orig_ax;
-  __u32 tid = bpf_get_current_pid_tgid();
+  __u64 pid_tgid = bpf_get_current_pid_tgid();
+  __u32 tid = (__u32)pid_tgid;
+  if ((__u32)(pid_tgid >> 32) == ghostd_tgid) return 0;
   bool scheduling = call == NR_SETPRIORITY || call == NR_SCHED_SETPARAM || call == NR_SCHED_SETSCHEDULER ||
                     call == NR_SCHED_SETAFFINITY || call == NR_SCHED_SETATTR;
   /* sched_setaffinity returns 0 too, unlike sched_getaffinity. */

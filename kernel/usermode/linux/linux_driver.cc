@@ -1,0 +1,302 @@
+#include "kernel/usermode/linux/linux_driver.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "kernel/ghost_uapi.h"
+#include "kernel/usermode/linux/proc.h"
+#include "lib/base/logging.h"
+#include "lib/base/status.h"
+#include "lib/base/time.h"
+
+namespace ghost::usermode {
+namespace {
+
+// Above tasks (CFS), below ghostd: an agent that is ready runs at once.
+constexpr int kAgentPriority = 50;
+
+CpuSet GetAffinity(Tid tid) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  sched_getaffinity(tid, sizeof(mask), &mask);
+  return CpuSet::FromCpuSetT(mask);
+}
+
+void SetAffinity(Tid tid, const CpuSet& cpus) {
+  cpu_set_t mask = cpus.ToCpuSetT();
+  sched_setaffinity(tid, sizeof(mask), &mask);
+}
+
+}  // namespace
+
+LinuxDriver::LinuxDriver(const LinuxDriverOptions& options) : options_(options), by_slot_(GATE_MAX_SLOTS) {}
+
+LinuxDriver::~LinuxDriver() = default;
+
+absl::StatusOr<std::unique_ptr<LinuxDriver>> LinuxDriver::Create(const LinuxDriverOptions& options) {
+  std::unique_ptr<LinuxDriver> driver(new LinuxDriver(options));
+  LinuxDriver* self = driver.get();
+  GHOST_ASSIGN_OR_RETURN(driver->gate_, Gate::Create([self](const gate_event& event) { self->OnEvent(event); }));
+  return driver;
+}
+
+void LinuxDriver::Connect(Core* core, FuseServer* server) {
+  core_ = core;
+  server_ = server;
+  timers_ = std::make_unique<TimerSet>(options_.loop, [core](uint64_t id) { core->OnTimer(id); });
+  auto consume = [this] {
+    bool any = gate_->Consume() > 0;
+    if (gate_->TakeDropped() > 0) Resync();
+    return any;
+  };
+  options_.loop->Watch(gate_->event_fd(), [consume] { consume(); });
+  options_.loop->AddPoller(consume);
+}
+
+int64_t LinuxDriver::NowNs() { return Time::Now().ns(); }
+
+std::optional<Region> LinuxDriver::AllocateRegion(const std::string& name, size_t size) {
+  return options_.regions->Allocate(name, size);
+}
+
+void LinuxDriver::FreeRegion(uint64_t id) { options_.regions->Free(id); }
+
+int LinuxDriver::MayAttach(Tid tid, const Caller& caller) {
+  entering_self_ = caller.tid() == tid ? tid : 0;
+  std::optional<ThreadStat> stat = ReadThreadStat(tid);
+  std::optional<ThreadStatus> status = ReadThreadStatus(tid);
+  if (!stat.has_value() || !status.has_value() || stat->state == 'Z' || stat->state == 'X') return ESRCH;
+  if (stat->kernel_thread) return EINVAL;
+  // Whoever serves the tree must never wait for a held thread, itself least of all.
+  if (status->tgid == getpid() || tid == options_.guardian->pid()) return EPERM;
+  if (!caller.HasCapSysNice() && caller.uid() != status->uid && caller.uid() != status->euid) return EPERM;
+  if (status->tracer != 0 && status->tracer != getpid()) return EPERM;
+  return 0;
+}
+
+AttachResult LinuxDriver::Attach(Tid tid, int64_t gtid) {
+  if (Task* leaving = FindTid(tid); leaving != nullptr) return Reattach(*leaving, gtid);
+  AttachResult result;
+  std::optional<ThreadStat> stat = ReadThreadStat(tid);
+  if (!stat.has_value()) return {.error = ESRCH};
+  bool self = entering_self_ == tid;
+  // The programs know the thread before it is seized, so that no wake-up can slip through in between.
+  Task* task = NewTask(tid, gtid, self ? GATE_ENTERING_SELF : GATE_BLOCKED);
+  if (task == nullptr) return {.error = ENOMEM};
+  task->affinity = GetAffinity(tid);
+  task->runtime_base_ns = ReadRuntimeNs(tid).value_or(0);
+  if (int error = tracee::Seize(tid); error != 0) {
+    DeleteTask(*task);
+    return {.error = -error};
+  }
+  Save(*task);
+  result.nice = stat->nice;
+  result.runtime_ns = task->runtime_base_ns;
+  if (self) {
+    result.state = AttachResult::State::kRunning;
+  } else {
+    std::optional<ThreadStat> now = ReadThreadStat(tid);
+    result.state = StartEntering(*task, now.has_value() ? now->state : 'X');
+  }
+  return result;
+}
+
+AttachResult LinuxDriver::Reattach(Task& task, int64_t gtid) {
+  if (task.phase != Phase::kLeaving) return {.error = task.phase == Phase::kExited ? ESRCH : EPERM};
+  task.gtid = gtid;
+  task.phase = Phase::kEntering;
+  by_gtid_[gtid] = &task;
+  // Its interrupt is under way: the stop that would have detached it is now its first.
+  gate_->SetState(task.slot, GATE_ENTERING);
+  Save(task);
+  AttachResult result;
+  result.runtime_ns = RuntimeNs(gtid);
+  result.nice = getpriority(PRIO_PROCESS, task.tid);
+  return result;
+}
+
+AttachResult::State LinuxDriver::StartEntering(Task& task, char proc_state) {
+  bool asleep = proc_state == 'S' || proc_state == 'D';
+  if (asleep && SleepsInSystemCall(task.tid)) {
+    // Nothing to do: the end of that system call gates it.
+    task.phase = Phase::kBlocked;
+    return AttachResult::State::kBlocked;
+  }
+  if (proc_state == 'T') {
+    // Seizing a stopped thread makes it trap once more: OnGroupStop lets it be.
+    task.phase = Phase::kBlocked;
+    gate_->SetState(task.slot, GATE_GATING);
+    OnStopped(task);
+    return AttachResult::State::kBlocked;
+  }
+  // Should it have left a system call since, the gate's signal is on the way instead.
+  if (gate_->ChangeState(task.slot, GATE_BLOCKED, GATE_ENTERING)) tracee::Interrupt(task.tid);
+  return AttachResult::State::kRunning;
+}
+
+void LinuxDriver::Detach(int64_t gtid) {
+  Task* task = Find(gtid);
+  if (task == nullptr) return;
+  by_gtid_.erase(gtid);
+  task->gtid = 0;
+  if (task->phase == Phase::kHeld) {
+    FinishDetach(*task, task->signal);
+    return;
+  }
+  Unpin(*task);
+  task->phase = Phase::kLeaving;
+  gate_->SetState(task->slot, GATE_LEAVING);
+  tracee::Interrupt(task->tid);
+}
+
+void LinuxDriver::FinishDetach(Task& task, int signal) {
+  Unpin(task);
+  // A gate signal that is still pending is ignored by default once nobody traces the thread.
+  tracee::Detach(task.tid, signal);
+  options_.guardian->Forget(task.tid);
+  DeleteTask(task);
+}
+
+void LinuxDriver::Run(int64_t gtid, int cpu) {
+  Task* task = Find(gtid);
+  GHOST_CHECK(task != nullptr && task->phase == Phase::kHeld) << "run of a task that is not held: gtid " << gtid;
+  Pin(*task, cpu);
+  task->phase = Phase::kRunning;
+  gate_->SetState(task->slot, GATE_RUN);
+  int signal = std::exchange(task->signal, 0);
+  // -ESRCH: it was killed; its exit event is on the way.
+  tracee::Continue(task->tid, signal);
+}
+
+void LinuxDriver::Preempt(int64_t gtid) {
+  Task* task = Find(gtid);
+  if (task == nullptr || task->phase != Phase::kRunning) return;
+  // In any other state it is about to stop or has blocked, and that event is on the way.
+  if (gate_->ChangeState(task->slot, GATE_RUN, GATE_PREEMPTING)) tracee::Interrupt(task->tid);
+}
+
+uint64_t LinuxDriver::RuntimeNs(int64_t gtid) {
+  Task* task = Find(gtid);
+  if (task == nullptr) return 0;
+  return task->runtime_base_ns + gate_->RuntimeNs(task->slot, NowNs());
+}
+
+std::optional<uint64_t> LinuxDriver::RuntimeNsOfTid(Tid tid) { return ReadRuntimeNs(tid); }
+
+std::optional<CpuSet> LinuxDriver::Affinity(int64_t gtid) {
+  Task* task = Find(gtid);
+  if (task == nullptr) return std::nullopt;
+  return task->affinity;
+}
+
+int LinuxDriver::AttachAgent(Tid tid, int cpu) {
+  int slot = gate_->Take(tid, GATE_AGENT);
+  if (slot < 0) return -ENOMEM;
+  Agent agent = {.tid = tid, .cpu = cpu, .affinity = GetAffinity(tid)};
+  std::optional<ThreadStat> stat = ReadThreadStat(tid);
+  if (!stat.has_value()) {
+    gate_->Give(slot, tid);
+    return -ESRCH;
+  }
+  options_.guardian->Save(tid, stat->start_time, agent.affinity);
+  if (options_.real_cpus) SetAffinity(tid, CpuSet{cpu});
+  sched_param priority = {.sched_priority = kAgentPriority};
+  sched_setscheduler(tid, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority);  // without the right to: as CFS, slower
+  agents_[slot] = agent;
+  return 0;
+}
+
+void LinuxDriver::KillAgent(Tid tid) { kill(tid, SIGKILL); }
+
+void LinuxDriver::ReleaseAgent(const Agent& agent) {
+  sched_param none = {};
+  sched_setscheduler(agent.tid, SCHED_OTHER, &none);
+  SetAffinity(agent.tid, agent.affinity);
+}
+
+void LinuxDriver::CompleteRequest(uint64_t request, int result) { server_->Complete(request, result); }
+
+void LinuxDriver::ArmTimer(uint64_t id, int64_t when_ns) {
+  if (when_ns < 0) {
+    timers_->Disarm(id);
+  } else {
+    timers_->Arm(id, when_ns);
+  }
+}
+
+void LinuxDriver::NotifyNode(uint64_t node) { server_->NotifyNode(node); }
+
+void LinuxDriver::Log(const std::string& line) { std::fprintf(stderr, "ghostd: %s\n", line.c_str()); }
+
+void LinuxDriver::Shutdown() {
+  for (const auto& [slot, agent] : agents_) ReleaseAgent(agent);
+  std::vector<int64_t> gtids;
+  for (const auto& [gtid, task] : by_gtid_) gtids.push_back(gtid);
+  for (int64_t gtid : gtids) Detach(gtid);
+  // The rest must come to a stop first, to be detached without losing a signal; ghostd's end would let them run too.
+  constexpr int64_t kPatienceNs = 1'000'000'000;
+  int64_t deadline = NowNs() + kPatienceNs;
+  while (!by_tid_.empty() && NowNs() < deadline) {
+    pollfd events = {.fd = gate_->event_fd(), .events = POLLIN, .revents = 0};
+    poll(&events, 1, 10);
+    gate_->Consume();
+    Resync();
+  }
+}
+
+LinuxDriver::Task* LinuxDriver::NewTask(Tid tid, int64_t gtid, uint32_t state) {
+  int slot = gate_->Take(tid, state);
+  if (slot < 0) return nullptr;
+  auto task = std::make_unique<Task>();
+  task->gtid = gtid;
+  task->tid = tid;
+  task->slot = slot;
+  Task* pointer = task.get();
+  by_slot_[slot] = std::move(task);
+  by_tid_[tid] = pointer;
+  if (gtid != 0) by_gtid_[gtid] = pointer;
+  return pointer;
+}
+
+void LinuxDriver::DeleteTask(Task& task) {
+  if (auto found = by_tid_.find(task.tid); found != by_tid_.end() && found->second == &task) by_tid_.erase(found);
+  if (auto found = by_gtid_.find(task.gtid); found != by_gtid_.end() && found->second == &task) by_gtid_.erase(found);
+  gate_->Give(task.slot, task.tid);
+  by_slot_[task.slot].reset();
+}
+
+LinuxDriver::Task* LinuxDriver::Find(int64_t gtid) {
+  auto found = by_gtid_.find(gtid);
+  return found == by_gtid_.end() ? nullptr : found->second;
+}
+
+LinuxDriver::Task* LinuxDriver::FindTid(Tid tid) {
+  auto found = by_tid_.find(tid);
+  return found == by_tid_.end() ? nullptr : found->second;
+}
+
+void LinuxDriver::Pin(Task& task, int cpu) {
+  if (!options_.real_cpus || task.pinned_cpu == cpu) return;
+  SetAffinity(task.tid, CpuSet{cpu});
+  task.pinned_cpu = cpu;
+}
+
+void LinuxDriver::Unpin(Task& task) {
+  if (task.pinned_cpu < 0) return;
+  SetAffinity(task.tid, task.affinity);
+  task.pinned_cpu = -1;
+}
+
+void LinuxDriver::Save(const Task& task) {
+  std::optional<ThreadStat> stat = ReadThreadStat(task.tid);
+  if (stat.has_value()) options_.guardian->Save(task.tid, stat->start_time, task.affinity);
+}
+
+}  // namespace ghost::usermode
