@@ -205,7 +205,10 @@ int LinuxDriver::AttachAgent(Tid tid, int cpu) {
     gate_->Give(slot, tid);
     return -ESRCH;
   }
-  options_.guardian->Save(tid, stat->start_time, agent.affinity);
+  SavedTask saved = {.tid = tid, .start_time = stat->start_time, .affinity = agent.affinity};
+  saved.restore_policy = true;
+  saved.policy = SCHED_OTHER;
+  options_.guardian->Save(saved);
   if (options_.real_cpus) SetAffinity(tid, CpuSet{cpu});
   sched_param priority = {.sched_priority = kAgentPriority};
   sched_setscheduler(tid, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority);  // without the right to: as CFS, slower
@@ -296,7 +299,10 @@ void LinuxDriver::Unpin(Task& task) {
 
 void LinuxDriver::Save(const Task& task) {
   std::optional<ThreadStat> stat = ReadThreadStat(task.tid);
-  if (stat.has_value()) options_.guardian->Save(task.tid, stat->start_time, task.affinity);
+  if (!stat.has_value()) return;
+  SavedTask saved = {.tid = task.tid, .start_time = stat->start_time, .affinity = task.affinity};
+  saved.send_cont = true;
+  options_.guardian->Save(saved);
 }
 
 }  // namespace ghost::usermode
