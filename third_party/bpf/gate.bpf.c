@@ -55,7 +55,29 @@ __u64 dropped;
 const volatile bool has_prev_state_argument = 1;
 
 /* ghostd itself pins threads: its own calls are no news. */
-const volatile __u32 ghostd_tgid = 0;
+const volatile __u32 ghostd_tid = 0;
+
+/* How deep ghostd's pid namespace is below the initial one (a container's is 1): tids here are those that it sees. */
+__u32 pid_level;
+
+static __u32 tid_of(struct task_struct *task) {
+  if (!pid_level) return task->pid;
+  struct pid *pid = task->thread_pid;
+  if (!pid || BPF_CORE_READ(pid, level) < pid_level) return 0;
+  __u32 tid = 0;
+  char *number = (char *)pid + bpf_core_field_offset(struct pid, numbers) + pid_level * bpf_core_type_size(struct upid) +
+                 bpf_core_field_offset(struct upid, nr);
+  bpf_probe_read_kernel(&tid, sizeof(tid), number);
+  return tid;
+}
+
+/* Run once, by ghostd. */
+SEC("syscall")
+int learn_pid_level(void *ctx) {
+  struct task_struct *task = bpf_get_current_task_btf();
+  pid_level = BPF_CORE_READ(task, thread_pid, level);
+  return 0;
+}
 
 static struct gate_slot *slot_of(__u32 tid, __u32 *index) {
   __u32 *found = bpf_map_lookup_elem(&tids, &tid);
@@ -81,7 +103,7 @@ static void emit(__u32 type, __u32 slot, __u32 tid, __u64 arg, __u64 arg2) {
 
 static void switched_out(struct task_struct *prev, __u32 prev_state, __u64 now) {
   __u32 index = 0;
-  __u32 tid = prev->pid;
+  __u32 tid = tid_of(prev);
   struct gate_slot *slot = slot_of(tid, &index);
   if (!slot) return;
   if (slot->switched_in_ns) slot->runtime_ns += now - slot->switched_in_ns;
@@ -95,7 +117,7 @@ static void switched_out(struct task_struct *prev, __u32 prev_state, __u64 now) 
     /* While another thread of its process takes over its tid in exec, a dying leader goes by that one's old tid. */
     if (slot->state != GATE_EXITED) return;
     bpf_map_delete_elem(&tids, &tid);
-    emit(GATE_EVENT_DEAD, index, tid, prev->tgid, 0);
+    emit(GATE_EVENT_DEAD, index, tid, tid_of(prev->group_leader), 0);
     return;
   }
   /* A page fault that waits for a disk: it does not end in sys_exit, so it can't be gated; its CPU stays taken. */
@@ -118,7 +140,7 @@ int on_switch(__u64 *ctx) {
   if (preempt) prev_state = 0;
   switched_out(prev, prev_state, now);
   __u32 index = 0;
-  struct gate_slot *slot = slot_of(next->pid, &index);
+  struct gate_slot *slot = slot_of(tid_of(next), &index);
   if (slot) slot->switched_in_ns = now;
   return 0;
 }
@@ -146,9 +168,8 @@ int on_sys_exit(__u64 *ctx) {
   struct pt_regs *regs = (struct pt_regs *)ctx[0];
   long result = ctx[1];
   long call = regs->orig_ax;
-  __u64 pid_tgid = bpf_get_current_pid_tgid();
-  __u32 tid = (__u32)pid_tgid;
-  if ((__u32)(pid_tgid >> 32) == ghostd_tgid) return 0;
+  __u32 tid = tid_of(bpf_get_current_task_btf());
+  if (tid == ghostd_tid) return 0;
   bool scheduling = call == NR_SETPRIORITY || call == NR_SCHED_SETPARAM || call == NR_SCHED_SETSCHEDULER ||
                     call == NR_SCHED_SETAFFINITY || call == NR_SCHED_SETATTR;
   /* sched_setaffinity returns 0 too, unlike sched_getaffinity. */
@@ -171,21 +192,22 @@ SEC("tp_btf/sched_process_exit")
 int on_exit(__u64 *ctx) {
   struct task_struct *task = (struct task_struct *)ctx[0];
   __u32 index = 0;
-  struct gate_slot *slot = slot_of(task->pid, &index);
+  __u32 tid = tid_of(task);
+  struct gate_slot *slot = slot_of(tid, &index);
   if (!slot) return 0;
-  bool agent = slot->state == GATE_AGENT;
   slot->state = GATE_EXITED;
-  emit(GATE_EVENT_EXIT, index, task->pid, agent, 0);
+  emit(GATE_EVENT_EXIT, index, tid, 0, 0);
   return 0;
 }
 
-/* exec by a thread that is not the leader takes the leader's tid. */
+/* exec by a thread that is not the leader takes the leader's tid. (The tracepoint gives the old one as the initial pid
+ * namespace has it, so this is not followed in a container.) */
 SEC("tp_btf/sched_process_exec")
 int on_exec(__u64 *ctx) {
   struct task_struct *task = (struct task_struct *)ctx[0];
   __u32 old_tid = (__u32)ctx[1];
   __u32 tid = task->pid;
-  if (old_tid == tid) return 0;
+  if (old_tid == tid || pid_level) return 0;
   __u32 *found = bpf_map_lookup_elem(&tids, &old_tid);
   if (!found) return 0;
   __u32 index = *found;

@@ -49,13 +49,15 @@ absl::Status Gate::Load() {
     programs_ = gate__open();
     if (programs_ == nullptr) return LoadError(errno);
     programs_->rodata->has_prev_state_argument = has_argument;
-    programs_->rodata->ghostd_tgid = getpid();
+    programs_->rodata->ghostd_tid = getpid();  // its one thread
     if (gate__load(programs_) == 0) break;
     int error = errno;
     gate__destroy(programs_);
     programs_ = nullptr;
     if (!has_argument || error == EPERM) return LoadError(error);
   }
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  if (bpf_prog_test_run_opts(bpf_program__fd(programs_->progs.learn_pid_level), &options) != 0) return LoadError(errno);
   if (gate__attach(programs_) != 0) return LoadError(errno);
   void* slots = mmap(nullptr, kSlotsBytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(programs_->maps.slots), 0);
   if (slots == MAP_FAILED) return ErrnoStatus(errno, "cannot map the gate's slots");
