@@ -5,16 +5,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <iostream>
 #include <thread>
 #include <utility>
 
@@ -55,17 +50,6 @@ RpcBuffer StatusPacket(const absl::Status& status) {
   return buffer;
 }
 
-absl::Status HowItEnded(int wait_status) {
-  if (WIFSIGNALED(wait_status)) {
-    const int signal = WTERMSIG(wait_status);
-    return absl::UnavailableError(
-        absl::StrCat("the agent process was killed by signal ", signal, " (", strsignal(signal), ")"));
-  }
-  const int code = WEXITSTATUS(wait_status);
-  if (code == 0) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("the agent process ended with exit code ", code));
-}
-
 void WaitReadable(int fd) {
   pollfd entry = {.fd = fd, .events = POLLIN, .revents = 0};
   while (poll(&entry, 1, -1) < 0 && errno == EINTR) {
@@ -87,29 +71,21 @@ int AgentProcess::CountOtherThreads() {
 absl::StatusOr<std::unique_ptr<AgentProcess>> AgentProcess::Fork(const MakeBody& make_body) {
   GHOST_ASSIGN_OR_RETURN(auto control, MakeRpcSockets());
   GHOST_ASSIGN_OR_RETURN(auto rpc, MakeRpcSockets());
-  // What is buffered would otherwise be written by both.
-  std::cout.flush();
-  fflush(nullptr);
-  const pid_t parent = getpid();
-  const pid_t pid = fork();
-  if (pid < 0) return ErrnoStatus(errno, "starting the agent process");
-  if (pid == 0) {
+  absl::StatusOr<ChildProcess> child = ChildProcess::Fork([&] {
+    // Only the parent holds its ends: so they show when it is gone.
     control.first.reset();
     rpc.first.reset();
-    RunChild(make_body, parent, std::move(control.second), std::move(rpc.second));
-  }
+    return RunChild(make_body, control.second.get(), rpc.second.get());
+  });
+  if (!child.ok()) return child.status();
   std::unique_ptr<AgentProcess> process(new AgentProcess());
-  process->pid_ = pid;
+  process->child_ = *std::move(child);
   process->control_ = std::move(control.first);
-  process->pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!process->pidfd_.valid()) return ErrnoStatus(errno, "watching the agent process");
-  process->rpc_.emplace(std::move(rpc.first), process->pidfd_.get());
+  process->rpc_.emplace(std::move(rpc.first), process->pidfd());
   return process;
 }
 
-void AgentProcess::RunChild(const MakeBody& make_body, pid_t parent, ScopedFd control, ScopedFd rpc) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(1);  // it died before it could matter
+int AgentProcess::RunChild(const MakeBody& make_body, int control, int rpc) {
   setpgid(0, 0);
   sigset_t unblocked;
   sigemptyset(&unblocked);
@@ -121,35 +97,27 @@ void AgentProcess::RunChild(const MakeBody& make_body, pid_t parent, ScopedFd co
   prctl(PR_SET_NAME, "ap_child");
 
   std::unique_ptr<AgentBody> body = make_body();
-  absl::StatusOr<AgentReport> report = body->Start(control.get());
+  absl::StatusOr<AgentReport> report = body->Start(control);
   RpcBuffer packet = StatusPacket(report.status());
   if (report.ok()) {
     (void)packet.SerializeString(report->enclave);
     (void)packet.SerializeString(report->note);
   }
   if (!report.ok()) body.reset();  // undoes what it had done before the user hears of it
-  SendControl(control.get(), packet);
-  if (!report.ok()) _exit(1);
+  SendControl(control, packet);
+  if (!report.ok()) return 1;
 
   std::thread server([&] {
     prctl(PR_SET_NAME, "ap_rpc");
-    ServeRpc(rpc.get(), [&body](RpcRequest& request) { return body->HandleRpc(request); });
+    ServeRpc(rpc, [&body](RpcRequest& request) { return body->HandleRpc(request); });
   });
-  WaitReadable(control.get());
-  shutdown(rpc.get(), SHUT_RDWR);
+  WaitReadable(control);
+  shutdown(rpc, SHUT_RDWR);
   server.join();
   const absl::Status stopped = body->Stop();
   body.reset();
-  SendControl(control.get(), StatusPacket(stopped));
-  std::cout.flush();
-  fflush(nullptr);
-  _exit(stopped.ok() ? 0 : 1);
-}
-
-AgentProcess::~AgentProcess() {
-  if (ended_.has_value()) return;
-  Kill();
-  (void)Wait();
+  SendControl(control, StatusPacket(stopped));
+  return stopped.ok() ? 0 : 1;
 }
 
 absl::StatusOr<AgentReport> AgentProcess::TakeReport() {
@@ -169,24 +137,19 @@ absl::StatusOr<AgentReport> AgentProcess::TakeReport() {
 
 void AgentProcess::RequestStop() { (void)send(control_.get(), "", 1, MSG_NOSIGNAL | MSG_DONTWAIT); }
 
-void AgentProcess::Kill() {
-  if (!ended_.has_value()) kill(pid_, SIGKILL);  // not reaped yet, so the number is still its own
-}
+void AgentProcess::Kill() { (void)SendSignal(child_->pidfd(), SIGKILL); }
 
 absl::Status AgentProcess::Wait() {
   if (ended_.has_value()) return *ended_;
-  int wait_status = 0;
-  while (waitpid(pid_, &wait_status, 0) < 0) {
-    if (errno != EINTR) return ErrnoStatus(errno, "waiting for the agent process");
-  }
-  ended_ = HowItEnded(wait_status);
+  const ExitState state = child_->Wait();
+  ended_ = state.ok() ? absl::OkStatus()
+                      : absl::UnavailableError(absl::StrCat("the agent process ended: ", state.ToString()));
   if (ended_->ok()) return *ended_;
-  // It may have said why before it went.
-  pollfd entry = {.fd = control_.get(), .events = POLLIN, .revents = 0};
-  if (poll(&entry, 1, 0) > 0) {
-    absl::StatusOr<RpcBuffer> packet = ReceiveControl(control_.get());
+  // It may have said why before it went. What it said last counts.
+  for (absl::StatusOr<RpcBuffer> packet = ReceiveControl(control_.get()); packet.ok();
+       packet = ReceiveControl(control_.get())) {
     absl::Status status;
-    if (packet.ok() && packet->DeserializeStatus(&status).ok() && !status.ok()) ended_ = status;
+    if (packet->DeserializeStatus(&status).ok() && !status.ok()) ended_ = status;
   }
   return *ended_;
 }

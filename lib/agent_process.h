@@ -26,6 +26,7 @@
 #include "absl/time/time.h"
 #include "lib/agent_rpc.h"
 #include "lib/base/file.h"
+#include "lib/base/process.h"
 
 namespace ghost {
 
@@ -55,13 +56,12 @@ class AgentProcess {
 
   // Forks. Signals that are to be ignored by the child, and blocked in the parent, are the caller's to block before.
   static absl::StatusOr<std::unique_ptr<AgentProcess>> Fork(const MakeBody& make_body);
-  ~AgentProcess();  // kills the child, if it still lives, and reaps it
   AgentProcess(const AgentProcess&) = delete;
   AgentProcess& operator=(const AgentProcess&) = delete;
 
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return child_->pid(); }
   // Readable when the child is dead; readable when the child has said something (or is dead).
-  int pidfd() const { return pidfd_.get(); }
+  int pidfd() const { return child_->pidfd().get(); }
   int control() const { return control_.get(); }
 
   // The result of the body's Start. Waits for it; Unavailable if the child dies instead, and says how.
@@ -83,10 +83,10 @@ class AgentProcess {
 
  private:
   AgentProcess() = default;
-  [[noreturn]] static void RunChild(const MakeBody& make_body, pid_t parent, ScopedFd control, ScopedFd rpc);
+  // The child's main. Returns its exit code.
+  static int RunChild(const MakeBody& make_body, int control, int rpc);
 
-  pid_t pid_ = -1;
-  ScopedFd pidfd_;
+  std::optional<ChildProcess> child_;  // killed and reaped with the object
   ScopedFd control_;
   std::optional<RpcClient> rpc_;
   std::optional<absl::Status> ended_;

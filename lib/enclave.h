@@ -78,6 +78,8 @@ class Enclave {
   absl::Status SetRunnableTimeout(absl::Duration timeout);
   absl::Status DisableMyBpfProgLoad();
   absl::Status Destroy();  // tasks go back to CFS; agents are killed
+  // The object's end leaves the enclave alone even if Create made it: another agent goes on with it.
+  void Keep() { destroyed_ = true; }
 
  private:
   Enclave(std::unique_ptr<KernelEnclave> kernel, bool created_here);

@@ -151,6 +151,12 @@ Topology Topology::Flat(int num_cpus) {
   return Build(std::move(records), CpuSet());
 }
 
+absl::StatusOr<Topology> Topology::OfKernel(Kernel* kernel) {
+  if (!kernel->user_mode()) return FromSysfs();
+  GHOST_ASSIGN_OR_RETURN(const int num_cpus, kernel->PossibleCpus());
+  return Flat(num_cpus);
+}
+
 Topology Topology::Build(std::vector<Record> records, const CpuSet& offline) {
   Topology topology;
   topology.records_ = std::move(records);

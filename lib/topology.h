@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/cpu_set.h"
+#include "lib/kernel.h"
 
 namespace ghost {
 
@@ -66,6 +67,8 @@ class Topology {
   static absl::StatusOr<Topology> Custom(const std::vector<Record>& records, const CpuSet& offline = {});
   // CPUs 0..num_cpus-1, each a core of its own, one node, no L3 (virtual CPUs share nothing that is known of).
   static Topology Flat(int num_cpus);
+  // Of the kernel in use: this machine's for a ghost kernel, flat with as many CPUs as it offers for ghostd.
+  static absl::StatusOr<Topology> OfKernel(Kernel* kernel);
 
   const CpuSet& all_cpus() const { return all_cpus_; }  // those online
   const CpuSet& offline_cpus() const { return offline_cpus_; }
