@@ -3,7 +3,8 @@
 //
 //     eintr_client [ROUNDS]
 //
-// One line per call: "epoll_wait: 20 of 20 undisturbed, handler interrupts". Exit status 0 if all are as they should be.
+// One line per call: "epoll_wait: 20 of 20 undisturbed, handler interrupts". Exit status 0 if all are as they should
+// be.
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

@@ -146,8 +146,8 @@ void Pipe(Worker& worker, int side) {
 
 void PageFaults(Worker& worker) {
   constexpr size_t kSize = 64 * 4096;
-  auto* memory = static_cast<volatile char*>(
-      mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* memory =
+      static_cast<volatile char*>(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   while (worker.Next()) {
     madvise(const_cast<char*>(memory), kSize, MADV_DONTNEED);
     worker.witness().Check();
@@ -295,8 +295,7 @@ int Run(uint64_t checks) {
   const StatusWords words(shared.enclave);
   shared.words = &words;
   shared.tallies = MakeTallies();
-  if (shared.tallies == nullptr || pipe2(pipe_to[0], O_CLOEXEC) != 0 ||
-      pipe2(pipe_to[1], O_CLOEXEC) != 0) return 1;
+  if (shared.tallies == nullptr || pipe2(pipe_to[0], O_CLOEXEC) != 0 || pipe2(pipe_to[1], O_CLOEXEC) != 0) return 1;
   signal(SIGPIPE, SIG_IGN);
   shared.checks_per_thread = (checks + kThreads - 1) / kThreads;
 
