@@ -8,6 +8,8 @@
 #define GHOST_LIB_RUNTIME_H_
 
 #include <cstdint>
+#include <functional>
+#include <iterator>
 #include <string>
 
 #include "absl/status/status.h"
@@ -22,21 +24,55 @@ struct RuntimeCounters {
   uint64_t messages = 0;
   uint64_t corrupt_messages = 0;
   uint64_t lost_messages = 0;    // queue overflow; the runtime looks at the tasks afresh then
-  uint64_t unknown_tasks = 0;    // messages about a gtid that nobody announced
+  uint64_t unknown_tasks = 0;    // messages about a task that nobody announced, or that is at home elsewhere
   uint64_t illegal_changes = 0;  // messages that the table of task states forbids: followed, and counted
   uint64_t commits = 0;
   uint64_t commits_failed = 0;
-  uint64_t yields = 0;
-  uint64_t preempted = 0;
+  uint64_t yields = 0;     // of the agent: nothing to run, or another class wants the CPU
+  uint64_t preempted = 0;  // these four: what tasks did
   uint64_t blocked = 0;
-  uint64_t yielded = 0;  // sched_yield of tasks
+  uint64_t yielded = 0;
   uint64_t woken = 0;
-  uint64_t placed = 0;    // tasks given to a CPU
-  uint64_t moved = 0;     // of these, to another one than the caller's
+  uint64_t placed = 0;    // tasks given a CPU
+  uint64_t moved = 0;     // of these, to another one than the one whose agent placed them
   uint64_t tasks = 0;     // now at home here
-  uint64_t runnable = 0;  // of these, queued or on the CPU now
+  uint64_t runnable = 0;  // of these, queued or on the CPU
 
   RuntimeCounters& operator+=(const RuntimeCounters& other);
+};
+
+struct RuntimeCounterName {
+  const char* name;
+  uint64_t RuntimeCounters::*member;
+};
+// All of them, for tables and JSON.
+inline constexpr RuntimeCounterName kRuntimeCounters[] = {
+    {"passes", &RuntimeCounters::passes},
+    {"messages", &RuntimeCounters::messages},
+    {"corrupt_messages", &RuntimeCounters::corrupt_messages},
+    {"lost_messages", &RuntimeCounters::lost_messages},
+    {"unknown_tasks", &RuntimeCounters::unknown_tasks},
+    {"illegal_changes", &RuntimeCounters::illegal_changes},
+    {"commits", &RuntimeCounters::commits},
+    {"commits_failed", &RuntimeCounters::commits_failed},
+    {"yields", &RuntimeCounters::yields},
+    {"preempted", &RuntimeCounters::preempted},
+    {"blocked", &RuntimeCounters::blocked},
+    {"yielded", &RuntimeCounters::yielded},
+    {"woken", &RuntimeCounters::woken},
+    {"placed", &RuntimeCounters::placed},
+    {"moved", &RuntimeCounters::moved},
+    {"tasks", &RuntimeCounters::tasks},
+    {"runnable", &RuntimeCounters::runnable},
+};
+static_assert(std::size(kRuntimeCounters) * sizeof(uint64_t) == sizeof(RuntimeCounters));
+
+struct RuntimeOptions {
+  absl::Duration old_agent_timeout = absl::Seconds(60);  // an agent that is to hand over has this long to leave
+  int queue_elements = 16384;                            // 8-byte slots of each CPU's queue; a power of two
+  int initial_tasks = 1024;                              // room for this many tasks from the start
+  // Called once, from an agent's thread, when the kernel no longer serves the enclave (destroyed, or ghostd ended).
+  std::function<void(const absl::Status&)> on_kernel_gone;
 };
 
 class Runtime {
@@ -46,7 +82,7 @@ class Runtime {
   // Waits for an old agent to leave, starts one agent per CPU, takes over the tasks that are there, and says so
   // (agent_online). On failure everything is undone.
   virtual absl::Status Start() = 0;
-  // Ends all agents. Tasks stay in the enclave and wait for another agent (or its destruction).
+  // Ends all agents. Tasks stay in the enclave and wait for another agent, or its destruction.
   virtual void Stop() = 0;
 
   virtual const CpuSet& cpus() const = 0;
@@ -54,7 +90,7 @@ class Runtime {
   RuntimeCounters TotalCounters() const;
   // Tasks in the enclave that it knows.
   virtual int64_t CountTasks() const = 0;
-  // A table of tasks and run queues for people. A CPU whose agent does not answer within `timeout` is said so.
+  // A table of tasks and run queues, for people. A CPU whose agent does not answer within `timeout` is said so.
   virtual std::string DumpState(absl::Duration timeout) = 0;
 };
 

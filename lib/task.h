@@ -4,11 +4,12 @@
 // written by runtimes only; policies read them. A task belongs to one CPU at a time, its home: the CPU to whose queue
 // its messages go; only that CPU's agent touches it (lib/per_cpu_runtime.h says how it changes home).
 //
-//            +-----------------------------<---------------+
-//            v   wakeup            enqueued: runnable       | preempt, yield,
-//     new -> blocked -> runnable <----> queued -> on cpu ---+ commit failed
-//            ^                                     | block
-//            +-------------------------------------+             any -> departed, dead (final)
+//     new --> blocked --> runnable <--> queued --> on cpu        any --> gone
+//      |        |            ^            ^  ^        | |
+//      +--------|------------+            |  +--------+ |        to queued: woken, preempted, yielded
+//               +-------------------------+             |
+//               ^                                       |        to runnable: it needs a place first
+//               +---------------------------------------+
 //
 // Threads: see above. No allocation.
 #ifndef GHOST_LIB_TASK_H_
@@ -17,7 +18,6 @@
 #include <cstdint>
 
 #include "lib/base/cpu_set.h"
-#include "lib/base/time.h"
 #include "lib/status_word.h"
 
 namespace ghost {
@@ -37,11 +37,11 @@ const char* TaskStateName(TaskState state);
 // The table.
 constexpr bool IsLegal(TaskState from, TaskState to) {
   constexpr uint8_t kNext[kNumTaskStates] = {
-      /* new      */ 0b100110,
-      /* blocked  */ 0b100100,
-      /* runnable */ 0b101010,
-      /* queued   */ 0b110110,
-      /* on cpu   */ 0b100110,
+      /* new      */ 0b110110,
+      /* blocked  */ 0b111110,  // on cpu, and blocked again: another task gave it its CPU (switchto)
+      /* runnable */ 0b101000,
+      /* queued   */ 0b010100,
+      /* on cpu   */ 0b101110,
       /* gone     */ 0b000000,
   };
   return ((kNext[static_cast<int>(from)] >> static_cast<int>(to)) & 1) != 0;
@@ -71,21 +71,27 @@ class TaskBase {
   template <typename Policy>
   friend class PerCpuRuntime;
   template <typename Task>
-  friend class TaskTable;
-  friend class TaskAccess;
+  friend class TaskPool;
+  friend class TaskIndex;
+  friend class TaskList;
+  friend class TaskMailbox;
+  friend class TasksAtHome;
+  friend class TaskTestPeer;
 
   int64_t gtid_ = 0;
   uint32_t seqnum_ = 0;
   TaskState state_ = TaskState::kNew;
-  bool in_mailbox_ = false;        // handed to its home, which has not taken it yet
-  bool affinity_changed_ = false;  // allowed_ is out of date
-  bool wants_place_ = false;       // in its CPU's list of tasks to place
+  bool in_mailbox_ = false;       // handed to its home, which has not taken it yet
+  bool needs_place_ = true;       // its affinity is not known, or has changed: ask where it goes when it can run
+  bool waits_for_place_ = false;  // in its CPU's list of tasks to place
   int home_ = -1;
   int nice_ = 0;
   uint64_t runtime_ns_ = 0;
   StatusWord status_word_;
-  TaskBase* next_ = nullptr;  // in the pool's, the mailbox's or the to-do list
-  TaskBase* next_of_pid_ = nullptr;
+  TaskBase* next_ = nullptr;          // in a TaskList, a TaskMailbox or the pool
+  TaskBase* next_of_pid_ = nullptr;   // in TaskIndex
+  TaskBase* next_at_home_ = nullptr;  // in its home's list of all its tasks
+  TaskBase* previous_at_home_ = nullptr;
   int64_t parent_gtid_ = 0;
   CpuSet allowed_;
 };

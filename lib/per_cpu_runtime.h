@@ -1,0 +1,138 @@
+// PerCpuRuntime<Policy>: the runtime of per-CPU schedulers. Each CPU has an agent, a queue of messages and a run queue
+// of the policy's; its agent alone schedules it.
+//
+//     PerCpuRuntime<FifoPolicy> runtime(enclave.get());
+//     GHOST_RETURN_IF_ERROR(runtime.Start());
+//     …
+//     runtime.Stop();
+//
+// It keeps what every policy needs right: it reads the agent's barrier before it drains the queue (so that a
+// transaction or a yield that misses a message fails as stale), tracks each task's state and sequence number (before
+// the policy sees the task), opens and commits transactions, and answers what comes of them. It decides nothing:
+// lib/policy.h is what it asks. It is not for schedulers whose one agent serves many CPUs.
+//
+// A step is: passes with upkeep between them, until the CPU has been given something to do.
+//
+//   Pass    takes its mail, drains messages, asks the policy, commits or yields. No allocation, no lock, no log, and no
+//           call of the kernel but the one commit or yield it ends with.
+//   Upkeep  all that needs more: new tasks (memory, their affinity), tasks that need a place (and move to another CPU's
+//           queue), the dead (their status words), lost messages, dumps. Only when there is some of it.
+//
+// How a task changes home, from CPU a to b. It is runnable, and no run queue has it. a writes b as its home, then asks
+// the kernel to send its messages to b's queue: refused if there is one that a has not seen (ESTALE: a is home again,
+// drains, retries). From that call on it is b's: a only drops it into b's mailbox and pings b's agent. b's pass takes
+// its mail after reading its barrier, and may hear of the task's end before it finds it there.
+//
+// Threads: lib/per_cpu_base.h.
+#ifndef GHOST_LIB_PER_CPU_RUNTIME_H_
+#define GHOST_LIB_PER_CPU_RUNTIME_H_
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernel/abi/message.h"
+#include "kernel/ghost_uapi.h"
+#include "lib/per_cpu_base.h"
+#include "lib/policy.h"
+#include "lib/task.h"
+#include "lib/task_index.h"
+
+namespace ghost {
+
+template <typename Policy>
+class PerCpuRuntime final : public PerCpuBase {
+  static_assert(PerCpuPolicy<Policy>);
+
+ public:
+  using Task = typename Policy::Task;
+
+  explicit PerCpuRuntime(Enclave* enclave, RuntimeOptions options = {});
+  ~PerCpuRuntime() override { Stop(); }
+
+  StepResult Step(int cpu, Time now) override;
+  const Policy& policy() const { return policy_; }
+
+ private:
+  enum class PassResult : uint8_t { kCommitted, kYielded, kKernelGone, kUpkeep };
+
+  struct alignas(64) CpuState : Cpu {
+    CpuState(int number, size_t num_cpus) : Cpu(number), loads(num_cpus) {}
+    Task* current = nullptr;  // a task that was given this CPU, and no message said that it left
+    Time slice_end = Time::Infinite();
+    uint32_t barrier = 0;     // of the agent, read before draining
+    int stale = 0;            // refusals in a row, without a message between them
+    CpuSet to_ping;           // agents to wake in upkeep
+    bool lost_track = false;  // messages were lost or unreadable: look at all tasks afresh
+    uint32_t overflow_seen = 0;
+    TaskMailbox mailbox;
+    TaskList to_place;
+    TaskList gone;
+    TasksAtHome at_home;
+    std::vector<CpuLoads::Load> loads;  // scratch of PlaceTasks
+  };
+
+  // PerCpuBase:
+  Cpu* cpu_base(int cpu) const override { return cpus_[cpu].get(); }
+  void AdoptTask(int cpu, const Enclave::DiscoveredTask& found) override;
+  void DescribeCpu(int cpu, std::string* text) override;
+  bool wants_ticks() const override {
+    if constexpr (requires { Policy::kWantsTicks; }) return Policy::kWantsTicks;
+    return false;
+  }
+
+  // -- The pass --
+  PassResult Pass(CpuState& c, Time now);
+  void TakeMail(CpuState& c, Time now);
+  bool Drain(CpuState& c, Time now);
+  void HandleMessage(CpuState& c, const MessageView& view, Time now);
+  void HandleTaskMessage(CpuState& c, Task* task, const Message& message, Time now);
+  PassResult Decide(CpuState& c, Time now);
+  PassResult Run(CpuState& c, Task* task, Time slice_end, Time now);
+  static void NoteStale(CpuState& c);
+  PassResult RunFailed(CpuState& c, Task* task, Outcome outcome, Time now);
+  PassResult Yield(CpuState& c, int run_flags);
+
+  // -- Tasks' states --
+  static bool CountsAsRunnable(TaskState state) {
+    return state == TaskState::kRunnable || state == TaskState::kQueued || state == TaskState::kOnCpu;
+  }
+  void SetState(CpuState& c, Task* task, TaskState state);
+  void NoteChainEnd(CpuState& c, int cpu);
+  void TakeOff(CpuState& c, Task* task);
+  void Block(CpuState& c, Task* task, Time now);
+  void MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now);
+  void Leave(CpuState& c, Task* task);
+  // Follows what a status word, or a repeated TASK_NEW, says of the task.
+  void Follow(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now);
+
+  // -- Upkeep --
+  void Upkeep(CpuState& c, Time now);
+  void AdmitNewTasks(CpuState& c, Time now);
+  void Admit(CpuState& c, const TaskNew& news, uint32_t seqnum, Time now);
+  Task* AddTask(CpuState& c, int64_t gtid, uint32_t seqnum, StatusWord word);
+  void PlaceTasks(CpuState& c, Time now);
+  void Place(CpuState& c, Task* task, Time now);
+  int MoveTo(CpuState& c, CpuState& target, Task* task);
+  void UpdateAffinity(Task* task);
+  void Bury(CpuState& c, Task* task);
+  void LookAfresh(CpuState& c, Time now);
+  void LookAfreshAt(CpuState& c, Task* task, Time now);
+
+  TaskIndex index_;
+  TaskPool<Task> pool_;
+  std::vector<std::unique_ptr<CpuState>> cpus_;  // by cpu; null for those that are not the enclave's
+  Policy policy_;
+};
+
+}  // namespace ghost
+
+#include "lib/per_cpu_pass.inc.h"
+#include "lib/per_cpu_upkeep.inc.h"
+
+#endif  // GHOST_LIB_PER_CPU_RUNTIME_H_

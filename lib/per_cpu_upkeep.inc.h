@@ -1,0 +1,250 @@
+// What PerCpuRuntime does between passes: see lib/per_cpu_runtime.h, which includes this file; nobody else does.
+#ifndef GHOST_LIB_PER_CPU_UPKEEP_INC_H_
+#define GHOST_LIB_PER_CPU_UPKEEP_INC_H_
+
+#include "lib/per_cpu_runtime.h"
+
+namespace ghost {
+
+template <typename Policy>
+PerCpuRuntime<Policy>::PerCpuRuntime(Enclave* enclave, RuntimeOptions options)
+    : PerCpuBase(enclave, std::move(options)),
+      pool_(this->options().initial_tasks),
+      policy_(PolicyConfig{.cpus = enclave->cpus()}) {
+  const size_t num_cpus = static_cast<size_t>(enclave->cpus().Last()) + 1;
+  cpus_.resize(num_cpus);
+  for (int cpu : enclave->cpus()) cpus_[cpu] = std::make_unique<CpuState>(cpu, num_cpus);
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::Upkeep(CpuState& c, Time now) {
+  const bool asked = c.attention.exchange(false, std::memory_order_acquire);
+  if (const uint32_t overflow = c.channel.overflow(); overflow != c.overflow_seen) {
+    Count(c.counters.lost_messages, overflow - c.overflow_seen);
+    c.overflow_seen = overflow;
+    c.lost_track = true;
+  }
+  AdmitNewTasks(c, now);
+  if (std::exchange(c.lost_track, false)) LookAfresh(c, now);
+  PlaceTasks(c, now);
+  while (TaskBase* task = c.gone.PopFront()) Bury(c, static_cast<Task*>(task));
+  if (!asked) return;
+  for (int cpu : c.to_ping) cpus_[cpu]->request->Ping();
+  c.to_ping.Clear();
+  ServeDump(c);
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::AdmitNewTasks(CpuState& c, Time now) {
+  MessageView view;
+  while (c.channel.Peek(&view) == Channel::Result::kMessage && view.type() == MSG_TASK_NEW) {
+    Message message;
+    if (view.Decode(c.channel.abi(), &message) == DecodeError::kOk) {
+      Admit(c, *std::get_if<TaskNew>(&message.payload), message.seqnum, now);
+    } else {
+      Count(c.counters.corrupt_messages);
+    }
+    Count(c.counters.messages);
+    c.channel.Consume();
+  }
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::Admit(CpuState& c, const TaskNew& news, uint32_t seqnum, Time now) {
+  Task* known = static_cast<Task*>(index_.Find(news.gtid));
+  if (known != nullptr && known->status_word_.info().id == news.sw_info.id &&
+      known->status_word_.info().index == news.sw_info.index) {
+    // Told again (somebody wrote `discover tasks`). Another CPU's task is that CPU's business.
+    if (known->home_ != c.cpu || known->in_mailbox_) return Count(c.counters.unknown_tasks);
+    if (static_cast<int32_t>(seqnum - known->seqnum_) <= 0) return;
+    known->seqnum_ = seqnum;
+    return Follow(c, known, news.runnable, known->state_ == TaskState::kOnCpu, now);
+  }
+  Task* task = AddTask(c, news.gtid, seqnum, enclave()->status_words().Find(news.sw_info));
+  task->parent_gtid_ = news.parent_gtid;
+  task->nice_ = news.nice.value_or(0);
+  task->runtime_ns_ = news.runtime_ns;
+  Follow(c, task, news.runnable, false, now);
+}
+
+template <typename Policy>
+typename PerCpuRuntime<Policy>::Task* PerCpuRuntime<Policy>::AddTask(CpuState& c, int64_t gtid, uint32_t seqnum,
+                                                                     StatusWord word) {
+  Task* task = pool_.Allocate();
+  task->gtid_ = gtid;
+  task->seqnum_ = seqnum;
+  task->status_word_ = word;
+  task->home_ = c.cpu;
+  task->allowed_ = cpus();
+  index_.Insert(task);
+  c.at_home.Add(task);
+  c.tasks.fetch_add(1, std::memory_order_relaxed);
+  return task;
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::AdoptTask(int cpu, const Enclave::DiscoveredTask& found) {
+  CpuState& c = *cpus_[cpu];
+  Task* task = AddTask(c, found.gtid, found.barrier, found.status_word);
+  task->runtime_ns_ = found.runtime_ns;
+  Follow(c, task, found.runnable, found.on_cpu, Time());
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::Follow(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now) {
+  const TaskState state = task->state_;
+  if (on_cpu) {
+    // Its next message says when it leaves the CPU, whichever that is.
+    if (state == TaskState::kQueued || state == TaskState::kBlocked || state == TaskState::kNew) {
+      TakeOff(c, task);
+      SetState(c, task, TaskState::kOnCpu);
+    }
+  } else if (runnable) {
+    if (state == TaskState::kQueued || state == TaskState::kRunnable) {
+      if (state == TaskState::kQueued || task->waits_for_place_ || task->in_mailbox_) return;
+    }
+    MakeRunnable(c, task, state == TaskState::kOnCpu ? EnqueueReason::kPreempted : EnqueueReason::kNew, now);
+  } else if (state != TaskState::kBlocked) {
+    if (!task->waits_for_place_) Block(c, task, now);
+  }
+}
+
+// Where it may run, from the kernel; within the enclave.
+template <typename Policy>
+void PerCpuRuntime<Policy>::UpdateAffinity(Task* task) {
+  absl::StatusOr<CpuSet> affinity = enclave()->kernel().TaskAffinity(task->gtid_);
+  // A task that has just died has none; its last message is on the way.
+  task->allowed_ = affinity.ok() ? *affinity & cpus() : cpus();
+  if (task->allowed_.empty()) task->allowed_ = cpus();
+  task->needs_place_ = false;
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::PlaceTasks(CpuState& c, Time now) {
+  if (c.to_place.empty()) return;
+  TaskList list;
+  list.Take(&c.to_place);
+  while (TaskBase* base = list.PopFront()) {
+    Task* task = static_cast<Task*>(base);
+    task->waits_for_place_ = false;
+    if (task->state_ == TaskState::kGone) {
+      c.gone.PushBack(task);
+    } else {
+      Place(c, task, now);
+    }
+  }
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::Place(CpuState& c, Task* task, Time now) {
+  UpdateAffinity(task);
+  for (int cpu : task->allowed_) {
+    const CpuState& other = *cpus_[cpu];
+    // The task itself stands in its home's figures until it has a place.
+    const int self = cpu == c.cpu ? 1 : 0;
+    c.loads[cpu] = {.runnable = other.runnable.load(std::memory_order_relaxed) +
+                                other.incoming.load(std::memory_order_relaxed) - self,
+                    .tasks = other.tasks.load(std::memory_order_relaxed) - self};
+  }
+  int cpu = policy_.PlaceTask(*task, CpuLoads(task->allowed_, c.loads.data()));
+  if (!task->allowed_.Contains(cpu)) cpu = task->allowed_.First();
+  Count(c.counters.placed);
+  if (cpu == c.cpu) return MakeRunnable(c, task, EnqueueReason::kNew, now);
+  const int result = MoveTo(c, *cpus_[cpu], task);
+  if (result >= 0) return;
+  if (result == -ENOENT) return;  // it is dying: it waits, in no queue, for the message that says so
+  if (result == -ESTALE) {        // a message of its that we have not seen: drain, and place it then
+    task->needs_place_ = true;
+    NoteStale(c);
+  }
+  MakeRunnable(c, task, EnqueueReason::kNew, now);
+}
+
+// Why this is safe stands in the head of lib/per_cpu_runtime.h. Negative: -errno, and not moved.
+template <typename Policy>
+int PerCpuRuntime<Policy>::MoveTo(CpuState& c, CpuState& target, Task* task) {
+  c.at_home.Remove(task);
+  task->home_ = target.cpu;
+  task->in_mailbox_ = true;
+  const int result = target.channel.Associate(task->gtid_, task->seqnum_);
+  if (result < 0) {
+    task->in_mailbox_ = false;
+    task->home_ = c.cpu;
+    c.at_home.Add(task);
+    return result;
+  }
+  c.runnable.store(c.runnable.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  c.tasks.fetch_sub(1, std::memory_order_relaxed);
+  target.tasks.fetch_add(1, std::memory_order_relaxed);
+  target.incoming.fetch_add(1, std::memory_order_relaxed);
+  Count(c.counters.moved);
+  target.mailbox.Push(task);
+  target.request->Ping();
+  return result;
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::Bury(CpuState& c, Task* task) {
+  // Out of the index first: freeing the word of a task that came back lets its TASK_NEW loose, to any CPU.
+  index_.Erase(task);
+  c.at_home.Remove(task);
+  c.tasks.fetch_sub(1, std::memory_order_relaxed);
+  // It fails if the kernel has freed the word itself, as it does when the last message found no room.
+  enclave()->status_words().Free(task->status_word_);
+  pool_.Free(task);
+}
+
+// Messages were lost: the status words say how things are now. What they say as of a barrier makes all older messages
+// old.
+template <typename Policy>
+void PerCpuRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
+  for (TaskBase* base = c.at_home.first(); base != nullptr;) {
+    TaskBase* next = TasksAtHome::Next(base);
+    LookAfreshAt(c, static_cast<Task*>(base), now);
+    base = next;
+  }
+  if (c.cpu != cpus().First()) return;
+  // This CPU's queue is the default one: a TASK_NEW that found no room was its.
+  enclave()->status_words().ForEachTask([&](const StatusWord& word) {
+    const uint32_t barrier = word.barrier();
+    const uint32_t flags = word.flags();
+    const int64_t gtid = word.gtid();
+    if (index_.Find(gtid) != nullptr || (flags & GHOST_SW_F_CANFREE) != 0) return;
+    // Only a task whose messages come here, and whose TASK_NEW was sent.
+    if (c.channel.Associate(gtid, barrier) != GHOST_ASSOC_SF_ALREADY) return;
+    Task* task = AddTask(c, gtid, barrier, word);
+    Follow(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
+  });
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::LookAfreshAt(CpuState& c, Task* task, Time now) {
+  if (task->state_ == TaskState::kGone || !task->status_word_.valid()) return;
+  const StatusWord& word = task->status_word_;
+  const uint32_t barrier = word.barrier();
+  const uint32_t flags = word.flags();
+  if (word.gtid() != task->gtid_ || (flags & GHOST_SW_F_INUSE) == 0 || (flags & GHOST_SW_F_CANFREE) != 0) {
+    return Leave(c, task);
+  }
+  task->seqnum_ = barrier;
+  Follow(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
+}
+
+template <typename Policy>
+void PerCpuRuntime<Policy>::DescribeCpu(int cpu, std::string* text) {
+  const CpuState& c = *cpus_[cpu];
+  absl::StrAppend(text, "cpu ", cpu, ": runs ", c.current == nullptr ? "nothing" : absl::StrCat(c.current->gtid_), ", ",
+                  c.runnable.load(std::memory_order_relaxed), " runnable of ", c.tasks.load(std::memory_order_relaxed),
+                  " tasks\n");
+  for (const TaskBase* base = c.at_home.first(); base != nullptr; base = TasksAtHome::Next(base)) {
+    const Task* task = static_cast<const Task*>(base);
+    absl::StrAppend(text, "  task ", task->gtid_, " tid ", task->gtid_ >> 41, " ", TaskStateName(task->state_),
+                    " seqnum ", task->seqnum_, " ran ", task->runtime_ns_, " ns cpus ", ToCpuList(task->allowed_));
+    if constexpr (requires { policy_.Describe(*task, text); }) policy_.Describe(*task, text);
+    text->push_back('\n');
+  }
+}
+
+}  // namespace ghost
+
+#endif  // GHOST_LIB_PER_CPU_UPKEEP_INC_H_

@@ -1,0 +1,54 @@
+// Per-CPU FIFO: tasks run in the order in which they came, each until it blocks or yields.
+//
+//   * A task that becomes runnable for the first time joins the allowed CPU with the fewest runnable tasks, and stays
+//   there
+//     for life, or until its affinity forbids it.
+//   * It queues at the back. In front go: a task that was preempted (it was not done), one woken from a wait that
+//   others
+//     may depend on (not deferrable: not a timer, futex or poll), and one that was chosen but did not get on the CPU.
+//   * No time slice; sched_yield sends it to the back.
+//
+// Pure: see lib/policy.h, which also says who calls it.
+#ifndef GHOST_SCHEDULERS_FIFO_PER_CPU_FIFO_POLICY_H_
+#define GHOST_SCHEDULERS_FIFO_PER_CPU_FIFO_POLICY_H_
+
+#include <string>
+#include <vector>
+
+#include "boost/intrusive/list.hpp"
+#include "lib/base/time.h"
+#include "lib/policy.h"
+#include "lib/task.h"
+
+namespace ghost {
+
+class FifoPolicy {
+ public:
+  struct Task : TaskBase {
+    boost::intrusive::list_member_hook<> link;
+    bool boosted = false;  // it joined the queue in front
+  };
+
+  explicit FifoPolicy(const PolicyConfig& config) : queues_(config.cpus.Last() + 1) {}
+
+  int PlaceTask(const Task& task, const CpuLoads& loads);
+  void Enqueue(int cpu, Task* task, EnqueueReason reason, Time now);
+  void Dequeue(int cpu, Task* task);
+  Pick<Task> PickNext(int cpu, Time now);
+  void Describe(const Task& task, std::string* line) const;
+
+ private:
+  using Queue =
+      boost::intrusive::list<Task,
+                             boost::intrusive::member_hook<Task, boost::intrusive::list_member_hook<>, &Task::link>,
+                             boost::intrusive::constant_time_size<false>>;
+  struct alignas(64) CpuQueue {
+    Queue tasks;
+  };
+
+  std::vector<CpuQueue> queues_;  // by cpu
+};
+
+}  // namespace ghost
+
+#endif  // GHOST_SCHEDULERS_FIFO_PER_CPU_FIFO_POLICY_H_
