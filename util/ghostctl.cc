@@ -8,8 +8,8 @@
 #include "kernel/abi/abi_version.h"
 #include "lib/base/status.h"
 #include "lib/cli.h"
-#include "util/ghostctl/command.h"
-#include "util/ghostctl/options.h"
+#include "util/ctl/command.h"
+#include "util/ctl/options.h"
 
 namespace ghost::ctl {
 namespace {

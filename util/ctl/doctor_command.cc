@@ -1,0 +1,176 @@
+// ghostctl doctor: what this machine can do, requirement by requirement.
+#include <errno.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "kernel/abi/abi_version.h"
+#include "lib/base/file.h"
+#include "lib/base/status.h"
+#include "lib/ghostfs.h"
+#include "nlohmann/json.hpp"
+#include "util/ctl/command.h"
+#include "util/ctl/options.h"
+#include "util/ctl/probes.h"
+
+namespace ghost::ctl {
+namespace {
+
+constexpr char kHelp[] =
+    R"(usage: ghostctl doctor [--json]
+
+Tries everything that ghost programs need of this machine and prints one line for each:
+  ok    it is there
+  fix   it is missing; the line says what to do
+  info  good to know
+
+Exit status: 0 if programs can be scheduled here (over a ghost kernel, or over ghostd), 1 if a kernel is there but
+something that it needs is not, 3 if neither kind of kernel can be had.
+
+options:
+  --ghostfs DIR   look at this ghostfs
+  --json          print an array of {name, verdict, text, hint}
+
+examples:
+  ghostctl doctor
+  ghostctl doctor --json | jq '.[] | select(.verdict == "fix")'
+)";
+
+const char* VerdictName(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kOk:
+      return "ok";
+    case Verdict::kFix:
+      return "fix";
+    case Verdict::kInfo:
+      return "info";
+  }
+  return "?";
+}
+
+// What is served now.
+struct Served {
+  std::string mount;  // "": none
+  bool ghostd = false;
+  bool usable = false;  // and speaks an ABI that we know
+};
+
+// A ghostd that died without its guardian leaves a mount behind whose every access fails.
+Finding NotServed(const absl::Status& status, const std::string& path) {
+  struct statfs fs;
+  const std::string mount = path.empty() ? DefaultGhostdMount() : path;
+  if (statfs(mount.c_str(), &fs) != 0 && errno == ENOTCONN) {
+    return {"ghostfs", Verdict::kFix, absl::StrCat("stale mount at ", mount), absl::StrCat("umount -l ", mount)};
+  }
+  if (IsGhostKernel()) {
+    return {"ghostfs", Verdict::kFix, std::string(status.message()),
+            absl::StrCat("mount -t ghost ghost ", kGhostfsMount)};
+  }
+  return {"ghostfs", Verdict::kInfo, "none is served now", "start ghostd (ghostctl run does so by itself)"};
+}
+
+Finding CheckVersions(Served* served) {
+  absl::StatusOr<std::string> text = ReadFile(absl::StrCat(served->mount, "/version"));
+  if (!text.ok()) {
+    return {"ABI", Verdict::kFix, std::string(text.status().message()), "is this directory a ghostfs?"};
+  }
+  std::vector<uint32_t> versions;
+  for (absl::string_view line : absl::StrSplit(*text, '\n', absl::SkipEmpty())) {
+    uint32_t version = 0;
+    if (absl::SimpleAtoi(line, &version)) versions.push_back(version);
+  }
+  const std::string offered = absl::StrJoin(versions, ", ");
+  const std::optional<uint32_t> common = NewestCommonAbi(versions);
+  if (!common.has_value()) {
+    return {"ABI", Verdict::kFix, absl::StrCat("the kernel offers ", offered, "; these programs know ", KnownAbis()),
+            "boot a kernel with one of these versions, or use ghostd"};
+  }
+  served->usable = true;
+  return {"ABI", Verdict::kOk, absl::StrCat(*common, " (the kernel offers ", offered, "; we know ", KnownAbis(), ")"),
+          ""};
+}
+
+// The mount, who serves it, and its ABI.
+Served CheckGhostfs(const std::string& path, std::vector<Finding>* findings) {
+  Served served;
+  absl::StatusOr<std::string> mount = FindGhostfs(path);
+  if (!mount.ok()) {
+    findings->push_back(NotServed(mount.status(), path));
+    return served;
+  }
+  served.mount = *mount;
+  struct statfs fs;
+  served.ghostd = statfs(mount->c_str(), &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC;
+  findings->push_back({"ghostfs", Verdict::kOk,
+                       absl::StrCat(*mount, served.ghostd ? ", served by ghostd" : ", the ghost kernel's"), ""});
+  findings->push_back(CheckVersions(&served));
+  return served;
+}
+
+void PrintText(const std::vector<Finding>& findings) {
+  for (const Finding& finding : findings) {
+    absl::PrintF("%-4s  %-13s  %s%s\n", VerdictName(finding.verdict), finding.name, finding.text,
+                 finding.hint.empty() ? "" : absl::StrCat("  ->  ", finding.hint));
+  }
+}
+
+void PrintJson(const std::vector<Finding>& findings) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (const Finding& finding : findings) {
+    json.push_back({{"name", finding.name},
+                    {"verdict", VerdictName(finding.verdict)},
+                    {"text", finding.text},
+                    {"hint", finding.hint}});
+  }
+  std::cout << json.dump(2) << std::endl;
+}
+
+absl::StatusOr<int> Run(const std::vector<std::string>& args) {
+  std::string ghostfs;
+  bool json = false;
+  Options options;
+  options.AddString("ghostfs", &ghostfs).AddFlag("json", &json);
+  GHOST_RETURN_IF_ERROR(options.Parse(args, Options::kAnywhere));
+  if (!options.operands().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("what is '", options.operands()[0], "'?"));
+  }
+
+  std::vector<Finding> findings = {ProbeKernel()};
+  const Served served = CheckGhostfs(ghostfs, &findings);
+  // What ghostd needs; over a ghost kernel it does not matter.
+  bool ghostd_can_run = true;
+  for (Finding (*probe)() : {ProbeFuse, ProbeMount, ProbeBpf, ProbeBtf, ProbePtrace, ProbeSharedMemory}) {
+    Finding finding = probe();
+    if (finding.verdict == Verdict::kFix) {
+      ghostd_can_run = false;
+      if (IsGhostKernel() || served.ghostd) finding.verdict = Verdict::kInfo;
+    }
+    findings.push_back(finding);
+  }
+  // What agents need, over either.
+  const Finding real_time = ProbeRealTime();
+  findings.push_back(real_time);
+  for (Finding (*probe)() : {ProbeRtThrottling, ProbeCpus, ProbeLockedMemory}) findings.push_back(probe());
+
+  json ? PrintJson(findings) : PrintText(findings);
+  const bool kernel = served.mount.empty() ? ghostd_can_run || IsGhostKernel() : served.usable;
+  if (!kernel) return static_cast<int>(ExitCode::kNoKernel);
+  const bool works = (served.usable || ghostd_can_run) && real_time.verdict != Verdict::kFix;
+  return static_cast<int>(works ? ExitCode::kOk : ExitCode::kFailed);
+}
+
+}  // namespace
+
+const Command kDoctorCommand = {"doctor", "say what this machine can do and what it lacks", kHelp, Run};
+
+}  // namespace ghost::ctl

@@ -1,0 +1,104 @@
+#include "util/ctl/stats.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "lib/base/file.h"
+#include "lib/base/status.h"
+
+namespace ghost::ctl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string FormatNs(double ns) {
+  if (ns < 1e3) return absl::StrFormat("%.0f ns", ns);
+  if (ns < 1e6) return absl::StrFormat("%.1f us", ns / 1e3);
+  if (ns < 1e9) return absl::StrFormat("%.1f ms", ns / 1e6);
+  return absl::StrFormat("%.2f s", ns / 1e9);
+}
+
+bool IsTime(const std::string& name) { return absl::EndsWith(name, "_ns"); }
+
+std::string Title(const std::string& name) {
+  std::string title = IsTime(name) ? name.substr(0, name.size() - 3) : name;
+  std::replace(title.begin(), title.end(), '_', ' ');
+  return title;
+}
+
+std::string Value(const std::string& name, const Json& value) {
+  if (value.is_number() && IsTime(name)) return FormatNs(value.get<double>());
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_number_float()) return absl::StrFormat("%.2f", value.get<double>());
+  if (!value.is_object()) return value.dump();
+  // A small group, such as the percentiles of a latency: on one line.
+  std::string text;
+  for (const auto& [key, part] : value.items()) {
+    absl::StrAppend(&text, text.empty() ? "" : ", ", Title(key), " ", Value(key, part));
+  }
+  return text;
+}
+
+bool IsTable(const Json& value) {
+  return value.is_array() && !value.empty() &&
+         std::all_of(value.begin(), value.end(), [](const Json& row) { return row.is_object(); });
+}
+
+std::string Table(const Json& rows) {
+  // All fields that any row has, in the order of first sight.
+  std::vector<std::string> columns;
+  for (const Json& row : rows) {
+    for (const auto& [key, value] : row.items()) {
+      if (std::find(columns.begin(), columns.end(), key) == columns.end()) columns.push_back(key);
+    }
+  }
+  std::vector<std::vector<std::string>> lines(1);
+  for (const std::string& column : columns) lines[0].push_back(Title(column));
+  for (const Json& row : rows) {
+    std::vector<std::string> line;
+    for (const std::string& column : columns) line.push_back(row.contains(column) ? Value(column, row[column]) : "-");
+    lines.push_back(std::move(line));
+  }
+  std::vector<size_t> widths(columns.size(), 0);
+  for (const std::vector<std::string>& line : lines) {
+    for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
+  }
+  std::string text;
+  for (const std::vector<std::string>& line : lines) {
+    for (size_t i = 0; i < line.size(); ++i) absl::StrAppendFormat(&text, "  %*s", widths[i], line[i]);
+    absl::StrAppend(&text, "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<Json> ReadKernelStats(const Kernel& kernel) {
+  absl::StatusOr<std::string> text = ReadFile(absl::StrCat(kernel.root(), "/stats"));
+  if (!text.ok()) {
+    return WithHint(absl::NotFoundError(absl::StrCat("the kernel at ", kernel.root(), " keeps no statistics")),
+                    "only ghostd does; over a ghost kernel use its tracepoints");
+  }
+  Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return absl::DataLossError(absl::StrCat(kernel.root(), "/stats is no JSON"));
+  return json;
+}
+
+std::string StatsToText(const Json& stats) {
+  std::string text;
+  for (const auto& [key, value] : stats.items()) {
+    if (!IsTable(value)) absl::StrAppendFormat(&text, "%-24s %s\n", Title(key), Value(key, value));
+  }
+  for (const auto& [key, value] : stats.items()) {
+    if (IsTable(value)) absl::StrAppend(&text, Title(key), "\n", Table(value));
+  }
+  return text;
+}
+
+}  // namespace ghost::ctl

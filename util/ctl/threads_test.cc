@@ -1,0 +1,82 @@
+#include "util/ctl/threads.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <latch>
+#include <string>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/status.h"
+
+namespace ghost::ctl {
+namespace {
+
+using ::testing::Contains;
+using ::testing::UnorderedElementsAre;
+
+TEST(ThreadsOfTest, ListsEveryThreadOfAProcess) {
+  pid_t other = 0;
+  std::latch known(1), end(1);
+  std::thread thread([&] {
+    other = gettid();
+    known.count_down();
+    end.wait();
+  });
+  known.wait();
+  absl::StatusOr<std::vector<pid_t>> threads = ThreadsOf(getpid());
+  ASSERT_TRUE(threads.ok());
+  EXPECT_THAT(*threads, UnorderedElementsAre(getpid(), other));
+  // Any of its threads names the process.
+  EXPECT_THAT(*ThreadsOf(other), Contains(getpid()));
+  end.count_down();
+  thread.join();
+}
+
+TEST(ThreadsOfTest, NoSuchProcess) { EXPECT_EQ(ErrnoOf(ThreadsOf(0x3fffff).status()), ESRCH); }
+
+TEST(StateOfThreadTest, TellsAZombie) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  siginfo_t info;
+  ASSERT_EQ(waitid(P_PID, child, &info, WEXITED | WNOWAIT), 0);
+  absl::StatusOr<ThreadState> state = StateOfThread(child);
+  ASSERT_TRUE(state.ok());
+  EXPECT_EQ(state->state, 'Z');
+  EXPECT_FALSE(state->kernel_thread);
+  EXPECT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_FALSE(StateOfThread(child).ok());
+}
+
+TEST(StateOfThreadTest, AnOrdinaryThreadIsNeitherTracedNorTheKernels) {
+  absl::StatusOr<ThreadState> state = StateOfThread(gettid());
+  ASSERT_TRUE(state.ok());
+  EXPECT_EQ(state->state, 'R');
+  EXPECT_FALSE(state->kernel_thread);
+}
+
+TEST(ProcessesInCgroupTest, LooksIntoCgroupsBelow) {
+  const std::filesystem::path root = std::filesystem::path(testing::TempDir()) / "cgroup_of_threads_test";
+  std::filesystem::create_directories(root / "inner" / "most");
+  std::ofstream(root / "cgroup.procs") << "1\n2\n";
+  std::ofstream(root / "inner" / "cgroup.procs") << "";
+  std::ofstream(root / "inner" / "most" / "cgroup.procs") << "33\n";
+  absl::StatusOr<std::vector<pid_t>> pids = ProcessesInCgroup(root.string());
+  ASSERT_TRUE(pids.ok()) << pids.status();
+  EXPECT_THAT(*pids, UnorderedElementsAre(1, 2, 33));
+  std::filesystem::remove_all(root);
+}
+
+TEST(ProcessesInCgroupTest, SaysWhatIsNoCgroup) {
+  absl::Status status = ProcessesInCgroup("no/such/cgroup").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(HintOf(status), "");
+}
+
+}  // namespace
+}  // namespace ghost::ctl
