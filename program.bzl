@@ -1,7 +1,7 @@
 """program(): a binary of another folder under its plain name in the root.
 
-`bazel build -c opt fifo_per_cpu_agent` and `bazel-bin/fifo_per_cpu_agent` are what every guide says; an alias would give
-the first but not the file.
+`bazel build -c opt fifo_per_cpu_agent` and `bazel-bin/fifo_per_cpu_agent` are what every guide says; an alias would
+give the first but not the file.
 """
 
 def _program_impl(ctx):

@@ -52,7 +52,7 @@
 inline constexpr uint32_t GHOST_VERSION = 91;  // the version whose layouts stand here
 inline constexpr int SCHED_GHOST = 18;         // scheduling policy number
 
-inline constexpr int GHOST_MAX_WINFO = 2;          // wake-up targets of one queue
+inline constexpr int GHOST_MAX_WINFO = 2;  // wake-up targets of one queue
 inline constexpr int GHOST_MAX_QUEUE_ELEMS = 65536;
 inline constexpr uint32_t GHOST_SW_REGION_VERSION = 0;
 inline constexpr uint32_t GHOST_QUEUE_VERSION = 0;
@@ -221,7 +221,7 @@ static_assert(GHOST_IOC_RUN == 0x4018670b);
 // ---- Status words ----
 
 struct alignas(64) ghost_sw_region_header {
-  uint32_t version;    // GHOST_SW_REGION_VERSION
+  uint32_t version;  // GHOST_SW_REGION_VERSION
   uint32_t id;
   uint32_t numa_node;
   uint32_t start;      // offset of the first status word
@@ -235,8 +235,8 @@ static_assert(offsetof(ghost_sw_region_header, available) == 20);
 
 // Written by the kernel only. barrier is stored with release after what it announces.
 struct alignas(32) ghost_status_word {
-  uint32_t barrier;     // +1 with every message of this task or agent
-  uint32_t flags;       // GHOST_SW_*
+  uint32_t barrier;  // +1 with every message of this task or agent
+  uint32_t flags;    // GHOST_SW_*
   uint64_t gtid;
   int64_t switch_time;  // ns, CLOCK_MONOTONIC, when it got on cpu; 0 while off cpu
   uint64_t runtime;     // ns on cpu, cumulative
@@ -248,8 +248,8 @@ static_assert(offsetof(ghost_status_word, switch_time) == 16 && offsetof(ghost_s
 inline constexpr uint32_t GHOST_SW_F_INUSE = 1u << 0;
 inline constexpr uint32_t GHOST_SW_F_CANFREE = 1u << 1;
 inline constexpr uint32_t GHOST_SW_F_ALLOCATED = 1u << 2;
-inline constexpr uint32_t GHOST_SW_CPU_AVAIL = 1u << 8;    // agents: no other class uses the cpu
-inline constexpr uint32_t GHOST_SW_BOOST_PRIO = 1u << 9;   // agents: another class wants the cpu
+inline constexpr uint32_t GHOST_SW_CPU_AVAIL = 1u << 8;   // agents: no other class uses the cpu
+inline constexpr uint32_t GHOST_SW_BOOST_PRIO = 1u << 9;  // agents: another class wants the cpu
 inline constexpr uint32_t GHOST_SW_TASK_ONCPU = 1u << 16;
 inline constexpr uint32_t GHOST_SW_TASK_RUNNABLE = 1u << 17;
 inline constexpr uint32_t GHOST_SW_TASK_IS_AGENT = 1u << 18;
@@ -314,9 +314,9 @@ struct ghost_msg_payload_task_new {
   uint64_t parent_gtid;  // from 77
   uint64_t runtime;      // ns
   uint16_t runnable;
-  int32_t nice;          // from 75
+  int32_t nice;  // from 75
   ghost_sw_info sw_info;
-  uint64_t agent_data;   // from 88
+  uint64_t agent_data;  // from 88
 };
 static_assert(sizeof(ghost_msg_payload_task_new) == 48);
 static_assert(offsetof(ghost_msg_payload_task_new, runtime) == 16);
@@ -471,7 +471,7 @@ static_assert(sizeof(ghost_msg_payload_cpu) == 4);
 struct alignas(64) ghost_txn {
   int32_t version;  // GHOST_TXN_VERSION
   int32_t cpu;
-  int32_t state;    // ghost_txn_state, or the claiming cpu
+  int32_t state;  // ghost_txn_state, or the claiming cpu
   uint32_t agent_barrier;
   uint32_t task_barrier;
   uint16_t run_flags;

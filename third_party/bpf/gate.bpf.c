@@ -65,8 +65,8 @@ static __u32 tid_of(struct task_struct *task) {
   struct pid *pid = task->thread_pid;
   if (!pid || BPF_CORE_READ(pid, level) < pid_level) return 0;
   __u32 tid = 0;
-  char *number = (char *)pid + bpf_core_field_offset(struct pid, numbers) + pid_level * bpf_core_type_size(struct upid) +
-                 bpf_core_field_offset(struct upid, nr);
+  char *number = (char *)pid + bpf_core_field_offset(struct pid, numbers) +
+                 pid_level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
   bpf_probe_read_kernel(&tid, sizeof(tid), number);
   return tid;
 }

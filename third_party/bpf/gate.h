@@ -24,10 +24,10 @@ enum gate_state {
 struct gate_slot {
   __u32 state;
   __u32 tid;
-  __u32 signal_sent;      /* a gate signal is pending and not yet swallowed by ghostd */
+  __u32 signal_sent; /* a gate signal is pending and not yet swallowed by ghostd */
   __u32 pad;
-  __u64 runtime_ns;       /* on a CPU, since the slot was taken */
-  __u64 switched_in_ns;   /* since when it is on a CPU, 0 if it is not */
+  __u64 runtime_ns;     /* on a CPU, since the slot was taken */
+  __u64 switched_in_ns; /* since when it is on a CPU, 0 if it is not */
   __u64 reserved[4];
 };
 
@@ -46,7 +46,7 @@ struct gate_event {
   __u32 tid;
   __u32 cpu;
   __u64 arg;
-  __u64 arg2;             /* GATE_EVENT_CALL: the call's second argument */
+  __u64 arg2; /* GATE_EVENT_CALL: the call's second argument */
 };
 
 #define GATE_MAX_SLOTS 65536

@@ -29,7 +29,8 @@ constexpr char kHelp[] =
        ghostctl move --out PID...
 
 Puts running processes under ghost: every thread of each PID enters the enclave, and so does every thread and child that
-they start from then on. Looks again until no new thread turns up. A thread that is in another enclave leaves that first.
+they start from then on. Looks again until no new thread turns up. A thread that is in another enclave leaves that one
+first.
 Each thread that cannot be moved is one line on stderr; exit status 1 if there was any.
 
 options:

@@ -26,12 +26,12 @@
 namespace ghost::usermode {
 
 struct CoreOptions {
-  int num_cpus = 1;                     // CPUs 0..num_cpus-1, all online
-  int num_nodes = 1;                    // NUMA nodes
+  int num_cpus = 1;                           // CPUs 0..num_cpus-1, all online
+  int num_nodes = 1;                          // NUMA nodes
   std::vector<uint32_t> abi_versions = {91};  // what `version` lists; `create` picks one
   int max_enclaves = 64;
-  int max_queues = 4096;                // over all enclaves
-  int max_tasks = 65534;                // over all enclaves
+  int max_queues = 4096;  // over all enclaves
+  int max_tasks = 65534;  // over all enclaves
 };
 
 enum class NodeType { kDirectory, kFile, kRegion };  // kRegion: mapped memory; shown as a link to it under FUSE
@@ -56,7 +56,7 @@ struct IoctlResult {
   bool pending = false;  // Driver::CompleteRequest(request, …) will say
 };
 
-struct CpuStatus {       // for `status` displays
+struct CpuStatus {  // for `status` displays
   int cpu = 0;
   bool has_agent = false;
   bool agent_running = false;
@@ -89,8 +89,7 @@ class Core {
   int64_t Read(uint64_t handle, uint64_t offset, size_t size, std::string* out);
   int64_t Write(uint64_t handle, std::string_view data, Caller& caller);  // at most 4096 bytes are taken
   // `argument` is the ioctl's struct, in and out (_IOC_SIZE bytes; empty for NULL). `request` names a deferred answer.
-  IoctlResult Ioctl(uint64_t handle, uint32_t command, std::span<std::byte> argument, Caller& caller,
-                    uint64_t request);
+  IoctlResult Ioctl(uint64_t handle, uint32_t command, std::span<std::byte> argument, Caller& caller, uint64_t request);
   // The caller of a pending request got a signal: it is answered (-EINTR or its normal result) through CompleteRequest.
   void Interrupt(uint64_t request);
   // POLLIN|POLLOUT always, POLLERR|POLLPRI once after each notification of the node.
@@ -101,19 +100,19 @@ class Core {
   // which the driver's pin hides from sched_getaffinity, is asked with GHOSTD_IOC_TASK_AFFINITY (dialect.h).
 
   // ---- What the driver saw of tasks ----
-  void OnTaskGated(int64_t gtid);      // a running (or entering) task is off its CPU and still runnable: preempted
-  void OnTaskYielded(int64_t gtid);    // it called sched_yield and is held
-  void OnTaskBlocked(int64_t gtid);    // it sleeps; its CPU is free
+  void OnTaskGated(int64_t gtid);    // a running (or entering) task is off its CPU and still runnable: preempted
+  void OnTaskYielded(int64_t gtid);  // it called sched_yield and is held
+  void OnTaskBlocked(int64_t gtid);  // it sleeps; its CPU is free
   struct Wakeup {
     int waker_cpu = -1;
-    bool deferrable = false;           // it slept in futex, nanosleep or epoll_wait
+    bool deferrable = false;  // it slept in futex, nanosleep or epoll_wait
   };
   void OnTaskReady(int64_t gtid, const Wakeup& wakeup);  // a blocked task woke and is held, startable
   // A task's clone/fork: the child is already held. Returns the child's gtid, by which the driver names it from now on,
   // or 0 if it can't be taken (enclave dying, no status word): the driver then lets it go.
   int64_t OnTaskForked(int64_t parent_gtid, Tid child, uint64_t runtime_ns, int nice);
-  void OnTaskExited(int64_t gtid);     // in any state; the driver has let go of it
-  void OnTaskDeparted(int64_t gtid);   // it, or someone, called sched_setscheduler(2) to an ordinary policy
+  void OnTaskExited(int64_t gtid);               // in any state; the driver has let go of it
+  void OnTaskDeparted(int64_t gtid);             // it, or someone, called sched_setscheduler(2) to an ordinary policy
   void OnTaskTidChanged(int64_t gtid, Tid tid);  // exec by a thread that was not the leader
   void OnTaskAffinityChanged(int64_t gtid);
   void OnTaskPriorityChanged(int64_t gtid, int nice);

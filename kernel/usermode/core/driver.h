@@ -56,7 +56,7 @@ class Caller {
 
 // How a thread was when the driver took hold of it.
 struct AttachResult {
-  int error = 0;          // 0, or the errno for the writer of `tasks`
+  int error = 0;  // 0, or the errno for the writer of `tasks`
   // kRunning: on a CPU, not held yet; OnTaskGated follows when it is. kBlocked: asleep. kGated: held, startable.
   enum class State { kRunning, kBlocked, kGated } state = State::kRunning;
   uint64_t runtime_ns = 0;
@@ -84,9 +84,9 @@ class Driver {
   // Asks a running task to stop. Exactly one of OnTaskGated, OnTaskBlocked, OnTaskYielded, OnTaskExited or
   // OnTaskDeparted follows (which may have been under way before).
   virtual void Preempt(int64_t gtid) = 0;
-  virtual uint64_t RuntimeNs(int64_t gtid) = 0;           // up to the moment
-  virtual std::optional<uint64_t> RuntimeNsOfTid(Tid) = 0;  // of any thread; nullopt = no such thread
-  virtual std::optional<CpuSet> Affinity(int64_t gtid) = 0; // the task's own mask (not where the driver pins it)
+  virtual uint64_t RuntimeNs(int64_t gtid) = 0;              // up to the moment
+  virtual std::optional<uint64_t> RuntimeNsOfTid(Tid) = 0;   // of any thread; nullopt = no such thread
+  virtual std::optional<CpuSet> Affinity(int64_t gtid) = 0;  // the task's own mask (not where the driver pins it)
 
   // Before Attach: may `caller` move `tid` at all, and what is it? 0, or ESRCH (no such thread, dead, zombie), EPERM
   // (another user's, or held by a debugger), EINVAL (kernel thread).
@@ -109,7 +109,8 @@ class Driver {
 
   // -- The tree. --
 
-  // `node` changed without a write through it: wake pollers (EPOLLPRI) or drop caches. (agent_online, removed enclaves.)
+  // `node` changed without a write through it: wake pollers (EPOLLPRI) or drop caches. (agent_online, removed
+  // enclaves.)
   virtual void NotifyNode(uint64_t node) = 0;
 
   // One line for the operator ("gf_ctl_write: bad cmd :x:"), as the kernel writes to its log.

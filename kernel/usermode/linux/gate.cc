@@ -27,7 +27,8 @@ absl::Status LoadError(int error) {
   if (error == EPERM || error == EACCES) {
     return WithHint(status, "run as root, or give ghostd CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
   }
-  return WithHint(status, "the kernel needs CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF (5.15 or newer); see `ghostctl doctor`");
+  return WithHint(
+      status, "the kernel needs CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF (5.15 or newer); see `ghostctl doctor`");
 }
 
 std::atomic_ref<uint32_t> AtomicState(gate_slot& slot) { return std::atomic_ref<uint32_t>(slot.state); }

@@ -1,13 +1,13 @@
 // The Driver that holds real threads of unmodified programs on a stock Linux kernel: a ptrace stop is the gate, BPF
 // programs (gate.h) are the detector and the trigger.
 //
-// How a thread is held: it is seized, not stopped. When it blocks, sched_switch tells ghostd; when its system call ends,
-// the BPF program sends it a signal, so that it enters a ptrace stop before its next user instruction: it is held, and
-// "ready". Run() pins it and continues it. Preempt() is PTRACE_INTERRUPT. Nothing but stops and continues ever happens
-// to it: ghostd's death lets every thread run on by itself (the Guardian then restores affinities).
+// How a thread is held: it is seized, not stopped. When it blocks, sched_switch tells ghostd; when its system call
+// ends, the BPF program sends it a signal, so that it enters a ptrace stop before its next user instruction: it is
+// held, and "ready". Run() pins it and continues it. Preempt() is PTRACE_INTERRUPT. Nothing but stops and continues
+// ever happens to it: ghostd's death lets every thread run on by itself (the Guardian then restores affinities).
 //
-// What it is not: it decides nothing (core.h does), and keeps no ABI state. All of it runs on ghostd's one thread: ptrace
-// demands that.
+// What it is not: it decides nothing (core.h does), and keeps no ABI state. All of it runs on ghostd's one thread:
+// ptrace demands that.
 #ifndef GHOST_KERNEL_USERMODE_LINUX_LINUX_DRIVER_H_
 #define GHOST_KERNEL_USERMODE_LINUX_LINUX_DRIVER_H_
 
@@ -83,13 +83,13 @@ class LinuxDriver final : public Driver {
     Tid tid = 0;
     int slot = -1;
     Phase phase = Phase::kEntering;
-    int signal = 0;            // to deliver when it continues
+    int signal = 0;  // to deliver when it continues
     int pinned_cpu = -1;
-    CpuSet affinity;           // its own
+    CpuSet affinity;  // its own
     uint64_t runtime_base_ns = 0;
-    bool deferrable = false;   // sleeps in futex, nanosleep or epoll_wait
-    Tid child = 0;             // stopped in clone until this child's first stop
-    int64_t parent_gtid = 0;   // a child before its first stop
+    bool deferrable = false;  // sleeps in futex, nanosleep or epoll_wait
+    Tid child = 0;            // stopped in clone until this child's first stop
+    int64_t parent_gtid = 0;  // a child before its first stop
     Tid parent = 0;
   };
 

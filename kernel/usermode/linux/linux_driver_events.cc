@@ -28,7 +28,8 @@ constexpr long kNrSchedSetattr = 314;
 constexpr long kNrEpollPwait2 = 441;
 
 bool IsDeferrable(long call) {
-  constexpr std::array kCalls = {kNrNanosleep, kNrFutex, kNrClockNanosleep, kNrEpollWait, kNrEpollPwait, kNrEpollPwait2};
+  constexpr std::array kCalls = {kNrNanosleep, kNrFutex,      kNrClockNanosleep,
+                                 kNrEpollWait, kNrEpollPwait, kNrEpollPwait2};
   return std::find(kCalls.begin(), kCalls.end(), call) != kCalls.end();
 }
 

@@ -56,9 +56,9 @@ std::optional<ThreadStat> ReadThreadStat(int32_t tid) {
   ThreadStat stat;
   unsigned flags = 0;
   long nice = 0;
-  int matched = std::sscanf(fields + 1,
-                            " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld %*d %*d %" SCNu64,
-                            &stat.state, &flags, &nice, &stat.start_time);
+  int matched =
+      std::sscanf(fields + 1, " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld %*d %*d %" SCNu64,
+                  &stat.state, &flags, &nice, &stat.start_time);
   if (matched != 4) return std::nullopt;
   stat.kernel_thread = (flags & kPfKthread) != 0;
   stat.nice = static_cast<int>(nice);

@@ -9,22 +9,22 @@
 
 namespace ghost::usermode {
 
-struct ThreadStat {       // /proc/<tid>/stat
-  char state = '?';       // R, S, D, T, t, Z, X, …
+struct ThreadStat {  // /proc/<tid>/stat
+  char state = '?';  // R, S, D, T, t, Z, X, …
   bool kernel_thread = false;
   uint64_t start_time = 0;  // ticks since boot: with the tid, an identity
   int nice = 0;
 };
 std::optional<ThreadStat> ReadThreadStat(int32_t tid);
 
-struct ThreadStatus {     // /proc/<tid>/status
+struct ThreadStatus {  // /proc/<tid>/status
   int32_t tgid = 0;
-  int32_t tracer = 0;     // TracerPid
-  uid_t uid = 0;          // real
+  int32_t tracer = 0;  // TracerPid
+  uid_t uid = 0;       // real
   uid_t euid = 0;
-  uint64_t pending = 0;   // signals: pending for the thread or its process and not blocked; bit n-1 = signal n
-  uint64_t ignored = 0;   // SigIgn
-  uint64_t caught = 0;    // SigCgt
+  uint64_t pending = 0;  // signals: pending for the thread or its process and not blocked; bit n-1 = signal n
+  uint64_t ignored = 0;  // SigIgn
+  uint64_t caught = 0;   // SigCgt
 };
 std::optional<ThreadStatus> ReadThreadStatus(int32_t tid);
 

@@ -26,7 +26,8 @@ constexpr uint64_t kIgnoredByDefault =
 }  // namespace
 
 int Seize(int32_t tid) {
-  return Call(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC);
+  return Call(PTRACE_SEIZE, tid, 0,
+              PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC);
 }
 
 int Interrupt(int32_t tid) { return Call(PTRACE_INTERRUPT, tid, 0, 0); }

@@ -38,8 +38,8 @@ Stop Wait(int32_t tid);
 bool SignalIsFromKernel(int32_t tid);
 
 // A stop interrupts some system calls with EINTR that would have slept on (epoll_wait, recv with a timeout,
-// sigtimedwait, …; most restart by themselves). At a stop that the thread must not notice: makes such a call start again.
-// Does nothing if a signal that the thread handles is pending too: then EINTR is what it would have got anyway.
+// sigtimedwait, …; most restart by themselves). At a stop that the thread must not notice: makes such a call start
+// again. Does nothing if a signal that the thread handles is pending too: then EINTR is what it would have got anyway.
 void RestartInterruptedCall(int32_t tid);
 
 // Whether `signal` would not be noticed by an untraced thread: it is ignored, by its disposition or by default.
