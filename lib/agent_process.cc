@@ -50,13 +50,14 @@ RpcBuffer StatusPacket(const absl::Status& status) {
   return buffer;
 }
 
-void WaitReadable(int fd) {
-  pollfd entry = {.fd = fd, .events = POLLIN, .revents = 0};
+}  // namespace
+
+absl::Status AgentBody::WaitUntilOver(int cancel) {
+  pollfd entry = {.fd = cancel, .events = POLLIN, .revents = 0};
   while (poll(&entry, 1, -1) < 0 && errno == EINTR) {
   }
+  return absl::OkStatus();
 }
-
-}  // namespace
 
 int AgentProcess::CountOtherThreads() {
   std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"), closedir);
@@ -111,13 +112,14 @@ int AgentProcess::RunChild(const MakeBody& make_body, int control, int rpc) {
     prctl(PR_SET_NAME, "ap_rpc");
     ServeRpc(rpc, [&body](RpcRequest& request) { return body->HandleRpc(request); });
   });
-  WaitReadable(control);
+  absl::Status result = body->WaitUntilOver(control);
   shutdown(rpc, SHUT_RDWR);
   server.join();
   const absl::Status stopped = body->Stop();
+  if (result.ok()) result = stopped;
   body.reset();
-  SendControl(control, StatusPacket(stopped));
-  return stopped.ok() ? 0 : 1;
+  SendControl(control, StatusPacket(result));
+  return result.ok() ? 0 : 1;
 }
 
 absl::StatusOr<AgentReport> AgentProcess::TakeReport() {

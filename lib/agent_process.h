@@ -46,6 +46,9 @@ class AgentBody {
   virtual absl::StatusOr<AgentReport> Start(int cancel) = 0;
   // In ap_rpc, after Start and before Stop. Unknown codes: the default response (-1).
   virtual RpcResponse HandleRpc(RpcRequest& request) = 0;
+  // In the child's main thread, if Start was OK: waits until `cancel` is readable; or returns earlier, with the reason
+  // why the scheduler can't go on.
+  virtual absl::Status WaitUntilOver(int cancel);
   // In the child's main thread, once, if Start was OK.
   virtual absl::Status Stop() = 0;
 };

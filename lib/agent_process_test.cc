@@ -37,7 +37,8 @@ class TestBody : public AgentBody {
     bool wait_in_start = false;
     bool crash_in_start = false;
     bool crash_in_stop = false;
-    int tell = -1;  // a pipe: a letter for each step
+    absl::Status over = absl::OkStatus();  // not OK: ends by itself
+    int tell = -1;                         // a pipe: a letter for each step
   };
   explicit TestBody(Options options) : options_(std::move(options)) {}
   ~TestBody() override { Tell('d'); }
@@ -75,6 +76,10 @@ class TestBody : public AgentBody {
         for (;;) pause();
     }
     return response;
+  }
+
+  absl::Status WaitUntilOver(int cancel) override {
+    return options_.over.ok() ? AgentBody::WaitUntilOver(cancel) : options_.over;
   }
 
   absl::Status Stop() override {
@@ -207,6 +212,21 @@ TEST(AgentProcess, AFailedStopIsReported) {
   ASSERT_TRUE((*crashing)->TakeReport().ok());
   (*crashing)->RequestStop();
   EXPECT_THAT(std::string((*crashing)->Wait().message()), HasSubstr("signal 11"));
+}
+
+TEST(AgentProcess, ABodyThatCannotGoOnIsStoppedAndSaysWhy) {
+  int steps[2];
+  ASSERT_EQ(pipe2(steps, O_NONBLOCK), 0);
+  auto process = Fork({.over = absl::UnavailableError("the kernel is gone"), .tell = steps[1]});
+  ASSERT_TRUE(process.ok()) << process.status();
+  ASSERT_TRUE((*process)->TakeReport().ok());
+  EXPECT_TRUE(IsDeadWithin((*process)->pidfd(), 60'000));
+  EXPECT_EQ((*process)->Wait().message(), "the kernel is gone");
+  char letters[8] = {};
+  EXPECT_EQ(read(steps[0], letters, sizeof(letters) - 1), 3);
+  EXPECT_STREQ(letters, "sed");
+  close(steps[0]);
+  close(steps[1]);
 }
 
 TEST(AgentProcess, TheDestructorKills) {

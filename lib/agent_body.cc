@@ -1,0 +1,217 @@
+#include "lib/agent_body.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "lib/base/poll_until.h"
+#include "lib/base/status.h"
+
+namespace ghost {
+namespace {
+
+// Between two looks whether a wait was cancelled.
+constexpr absl::Duration kCancelInterval = absl::Milliseconds(100);
+// How long a dump waits for each agent, and a destroyed enclave may take to vanish.
+constexpr absl::Duration kDumpTimeout = absl::Seconds(1);
+constexpr absl::Duration kDestroyTimeout = absl::Seconds(10);
+
+bool IsReadable(int fd) {
+  pollfd entry = {.fd = fd, .events = POLLIN, .revents = 0};
+  return poll(&entry, 1, 0) > 0;
+}
+
+std::unique_ptr<DIR, int (*)(DIR*)> OpenDirectory(const std::string& path) { return {opendir(path.c_str()), closedir}; }
+
+// Whether the process has this file open.
+bool HasOpen(const std::string& process, const std::string& file) {
+  const std::string fds = absl::StrCat(process, "/fd");
+  auto directory = OpenDirectory(fds);
+  while (const dirent* entry = directory ? readdir(directory.get()) : nullptr) {
+    char target[PATH_MAX];
+    const ssize_t size = readlink(absl::StrCat(fds, "/", entry->d_name).c_str(), target, sizeof(target));
+    if (size > 0 && absl::string_view(target, size) == file) return true;
+  }
+  return false;
+}
+
+// The process that a user signals to end the agent of this enclave: the parent of the one that is online. 0: not found
+// (another user's, or in another mount namespace).
+pid_t FindAgentPid(const std::string& enclave) {
+  const std::string online = absl::StrCat(enclave, "/agent_online");
+  auto directory = OpenDirectory("/proc");
+  while (const dirent* entry = directory ? readdir(directory.get()) : nullptr) {
+    pid_t pid, parent;
+    if (!absl::SimpleAtoi(entry->d_name, &pid) || pid == getpid()) continue;
+    const std::string process = absl::StrCat("/proc/", pid);
+    if (!HasOpen(process, online)) continue;
+    // "pid (comm) state ppid …"; comm may hold anything.
+    absl::StatusOr<std::string> stat = ReadFile(absl::StrCat(process, "/stat"));
+    if (!stat.ok()) continue;
+    const std::vector<std::string> words = absl::StrSplit(stat->substr(stat->rfind(')') + 1), ' ', absl::SkipEmpty());
+    const bool forked = stat->find("(ap_child)") != std::string::npos;
+    if (forked && words.size() > 1 && absl::SimpleAtoi(words[1], &parent) && parent > 1) return parent;
+    return pid;
+  }
+  return 0;
+}
+
+// Between agents, a lock on the enclave's directory says "I want to take over": the waiting agent holds it shared; the
+// agent that ends, if it would destroy the enclave, must get it exclusively first. Empty: it can't be locked.
+ScopedFd LockDirectory(const std::string& enclave, int operation) {
+  ScopedFd fd(open(enclave.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.valid() && flock(fd.get(), operation | LOCK_NB) != 0) fd.reset();
+  return fd;
+}
+
+bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+}  // namespace
+
+RuntimeBody::~RuntimeBody() {
+  runtime_.reset();
+  enclave_.reset();
+}
+
+absl::Status RuntimeBody::WaitForOldAgent(int cancel, bool* waited, Time* offline) {
+  const Time deadline = Time::Now() + std::min(options_.handover_timeout, absl::Hours(24 * 365));
+  for (;;) {
+    const absl::Duration left = std::max(absl::ZeroDuration(), deadline - Time::Now());
+    // The first look is short: it tells whether there is anybody at all.
+    const absl::Duration slice = *waited ? std::min(left, kCancelInterval) : absl::ZeroDuration();
+    const absl::Status status = enclave_->WaitForOldAgent(slice);
+    *offline = Time::Now();
+    if (status.ok() || ExitCodeOf(status) != ExitCode::kBusy) return status;
+    if (!*waited) {
+      const pid_t pid = FindAgentPid(enclave_->directory());
+      const std::string who = pid > 0 ? absl::StrCat(" (process ", pid, ")") : "";
+      if (left <= absl::ZeroDuration()) {
+        return WithHint(
+            WithExitCode(absl::UnavailableError(absl::StrCat("another agent", who, " serves ", enclave_->directory())),
+                         ExitCode::kBusy),
+            "stop it (SIGINT), or wait for it with --handover_timeout");
+      }
+      std::cerr << options_.program << ": waiting for the agent of " << enclave_->directory() << who
+                << " to end; SIGINT makes it hand over" << std::endl;
+      *waited = true;
+      continue;
+    }
+    if (left <= absl::ZeroDuration()) return status;
+    if (IsReadable(cancel)) return absl::CancelledError("stopped while waiting for the old agent");
+  }
+}
+
+absl::StatusOr<AgentReport> RuntimeBody::Start(int cancel) {
+  gone_fd_.reset(eventfd(0, EFD_CLOEXEC));
+  if (!gone_fd_.valid()) return ErrnoStatus(errno, "eventfd");
+  AgentReport report;
+  bool waited = false;
+  Time offline = Time::Now();
+  ScopedFd claim;
+  if (options_.enclave.empty()) {
+    GHOST_ASSIGN_OR_RETURN(enclave_, Enclave::Create(kernel_, options_.cpus));
+  } else {
+    GHOST_ASSIGN_OR_RETURN(enclave_, Enclave::Attach(kernel_, options_.enclave));
+    claim = LockDirectory(enclave_->directory(), LOCK_SH);
+    if (!claim.valid() && errno == EWOULDBLOCK) {
+      return WithExitCode(
+          absl::UnavailableError(absl::StrCat(enclave_->directory(), " is being destroyed by its agent")),
+          ExitCode::kBusy);
+    }
+    GHOST_RETURN_IF_ERROR(WaitForOldAgent(cancel, &waited, &offline));
+  }
+  RuntimeOptions options;
+  options.on_kernel_gone = [this](const absl::Status& status) { OnKernelGone(status); };
+  runtime_ = options_.make_runtime(enclave_.get(), std::move(options));
+  GHOST_RETURN_IF_ERROR(runtime_->Start());
+  const absl::Duration blackout = Time::Now() - offline;
+  report.enclave = enclave_->directory();
+  if (!options_.enclave.empty()) {
+    report.note = absl::StrFormat("took over %s with %d tasks", report.enclave, runtime_->CountTasks());
+    if (waited) absl::StrAppendFormat(&report.note, "; blackout: %.3f ms", absl::ToDoubleMilliseconds(blackout));
+  }
+  return report;
+}
+
+RpcResponse RuntimeBody::HandleRpc(RpcRequest& request) {
+  RpcResponse response;
+  switch (request.code) {
+    case kRpcDumpState:
+      response.code = 0;
+      if (request.arg0 == 0 || runtime_->CountTasks() > 0) std::cerr << runtime_->DumpState(kDumpTimeout) << std::flush;
+      break;
+    case kRpcCountTasks:
+      response.code = runtime_->CountTasks();
+      break;
+  }
+  return response;
+}
+
+void RuntimeBody::OnKernelGone(const absl::Status& status) {
+  {
+    std::lock_guard<std::mutex> lock(gone_mutex_);
+    gone_status_ = status;
+  }
+  eventfd_write(gone_fd_.get(), 1);
+}
+
+absl::Status RuntimeBody::WaitUntilOver(int cancel) {
+  pollfd fds[2] = {{.fd = cancel, .events = POLLIN, .revents = 0},
+                   {.fd = gone_fd_.get(), .events = POLLIN, .revents = 0}};
+  while (poll(fds, 2, -1) < 0 && errno == EINTR) {
+  }
+  std::lock_guard<std::mutex> lock(gone_mutex_);
+  return gone_status_;
+}
+
+absl::Status RuntimeBody::Stop() {
+  const std::string directory = enclave_->directory();
+  // Asked for before a waiting agent can see this one go, held until the enclave is gone.
+  const ScopedFd alone = LockDirectory(directory, LOCK_EX);
+  const bool keep = enclave_->created_here() && !alone.valid() && Exists(directory);
+  runtime_->Stop();
+  if (options_.print_counters) PrintCounters();
+  if (keep) {
+    enclave_->Keep();
+    std::cerr << options_.program << ": " << directory << " is left to the agent that waits for it" << std::endl;
+  }
+  const bool gone = enclave_->created_here() && !keep;
+  runtime_.reset();
+  enclave_.reset();
+  // The kernel takes an enclave down in the background.
+  if (gone && !PollUntil(kDestroyTimeout, [&] { return !Exists(directory); })) {
+    return WithHint(absl::DeadlineExceededError(absl::StrCat(directory, " is still there")),
+                    absl::StrCat("echo destroy > ", directory, "/ctl"));
+  }
+  return absl::OkStatus();
+}
+
+void RuntimeBody::PrintCounters() const {
+  std::string text;
+  const auto line = [&text](absl::string_view name, const RuntimeCounters& counters) {
+    absl::StrAppend(&text, name, ":");
+    for (const RuntimeCounterName& counter : kRuntimeCounters) {
+      absl::StrAppend(&text, " ", counter.name, " ", counters.*counter.member);
+    }
+    absl::StrAppend(&text, "\n");
+  };
+  for (int cpu : enclave_->cpus()) line(absl::StrCat("cpu ", cpu), runtime_->Counters(cpu));
+  line("all cpus", runtime_->TotalCounters());
+  std::cerr << text << std::flush;
+}
+
+}  // namespace ghost

@@ -1,0 +1,70 @@
+// RuntimeBody: what an agent program's child does: make or join the enclave, take over from an old agent, run a
+// Runtime, and leave no trace at the end.
+//
+// Used by lib/agent_main.cc and tests. Threads: as AgentBody says (lib/agent_process.h).
+#ifndef GHOST_LIB_AGENT_BODY_H_
+#define GHOST_LIB_AGENT_BODY_H_
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "lib/agent_process.h"
+#include "lib/base/cpu_set.h"
+#include "lib/base/file.h"
+#include "lib/base/time.h"
+#include "lib/enclave.h"
+#include "lib/kernel.h"
+#include "lib/runtime.h"
+
+namespace ghost {
+
+// Requests that an agent's child answers (lib/agent_rpc.h), as every agent has had them.
+inline constexpr int64_t kRpcDumpState = 1;   // to stderr; arg0: 0 always, 1 only if there are tasks
+inline constexpr int64_t kRpcCountTasks = 2;  // the response code is the number
+
+using MakeRuntime = std::function<std::unique_ptr<Runtime>(Enclave*, RuntimeOptions)>;
+
+class RuntimeBody : public AgentBody {
+ public:
+  struct Options {
+    std::string program;  // starts the lines that it prints
+    std::string enclave;  // the one to join; empty: a new one with `cpus`
+    CpuSet cpus;
+    absl::Duration handover_timeout;  // how long an old agent is waited for
+    bool print_counters = false;      // to stderr, at the end
+    MakeRuntime make_runtime;
+  };
+  // `kernel` must outlive it.
+  RuntimeBody(Kernel* kernel, Options options) : kernel_(kernel), options_(std::move(options)) {}
+  ~RuntimeBody() override;
+
+  absl::StatusOr<AgentReport> Start(int cancel) override;
+  RpcResponse HandleRpc(RpcRequest& request) override;
+  absl::Status WaitUntilOver(int cancel) override;
+  absl::Status Stop() override;
+
+ private:
+  // From an agent's thread.
+  void OnKernelGone(const absl::Status& status);
+  // Waits until the enclave has no agent. *waited: there was one, until *offline.
+  absl::Status WaitForOldAgent(int cancel, bool* waited, Time* offline);
+  void PrintCounters() const;
+
+  Kernel* const kernel_;
+  const Options options_;
+  ScopedFd gone_fd_;  // an eventfd: the kernel is gone, gone_status_ says why
+  std::mutex gone_mutex_;
+  absl::Status gone_status_;  // guarded by gone_mutex_
+  std::unique_ptr<Enclave> enclave_;
+  std::unique_ptr<Runtime> runtime_;
+};
+
+}  // namespace ghost
+
+#endif  // GHOST_LIB_AGENT_BODY_H_

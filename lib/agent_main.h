@@ -1,0 +1,59 @@
+// AgentMain: the whole of an agent program but its policy.
+//
+//     int main(int argc, char** argv) {
+//       return ghost::AgentMain<ghost::PerCpuRuntime, ghost::FifoPolicy>({.name = "fifo_per_cpu_agent", …}, argc,
+//       argv);
+//     }
+//
+// What such a program does: it reads its flags, finds the kernel, forks the child that is the scheduler
+// (lib/agent_process.h), and stays as its parent. On stdout it says, flushed and in these words, "Initializing...",
+// "Initialization complete, ghOSt active.", and at the end an empty line and "Done!". All else goes to stderr.
+//
+//   signal to the parent    what happens
+//   SIGINT, SIGTERM         the agents end; an enclave that this program made is destroyed, unless a new agent waits
+//   for (SIGHUP too, unless     it; exit code 0. A second one kills the child at once: exit code 1, the enclave stays.
+//    it was ignored)
+//   SIGUSR1                 the state of tasks and run queues is dumped to stderr
+//
+// Taking over: with --enclave, a live agent of that enclave is waited for (--handover_timeout); it is ended by a signal
+// to it. Its tasks stay in the enclave, and the new agent says for how long they had none.
+//
+// Exit codes: 0 ended as asked, 1 failed or the child died, 2 wrong flags, 3 no kernel, 4 not permitted, 5 CPUs or
+// enclave busy.
+#ifndef GHOST_LIB_AGENT_MAIN_H_
+#define GHOST_LIB_AGENT_MAIN_H_
+
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "lib/agent_body.h"
+#include "lib/cli.h"
+#include "lib/enclave.h"
+#include "lib/kernel.h"
+#include "lib/runtime.h"
+
+namespace ghost {
+
+struct AgentProgram {
+  ProgramInfo info;
+  MakeRuntime make_runtime;
+  // Null: OpenGhostfs(--ghostfs). Called before the fork; the child uses what it returned.
+  std::function<absl::StatusOr<std::unique_ptr<Kernel>>()> open_kernel = nullptr;
+};
+
+// Returns main's exit code.
+int RunAgentProgram(const AgentProgram& program, int argc, char** argv);
+
+template <template <typename> class RuntimeOf, typename Policy>
+int AgentMain(const ProgramInfo& info, int argc, char** argv) {
+  const MakeRuntime make_runtime = [](Enclave* enclave, RuntimeOptions options) {
+    return std::make_unique<RuntimeOf<Policy>>(enclave, std::move(options));
+  };
+  return RunAgentProgram({.info = info, .make_runtime = make_runtime}, argc, argv);
+}
+
+}  // namespace ghost
+
+#endif  // GHOST_LIB_AGENT_MAIN_H_

@@ -1,0 +1,20 @@
+// fifo_per_cpu_agent: the per-CPU FIFO policy as an agent program.
+#include "lib/agent_main.h"
+#include "lib/per_cpu_runtime.h"
+#include "schedulers/fifo/per_cpu/fifo_policy.h"
+
+int main(int argc, char** argv) {
+  return ghost::AgentMain<ghost::PerCpuRuntime, ghost::FifoPolicy>(
+      {.name = "fifo_per_cpu_agent",
+       .summary = "schedules the threads of an enclave: on each CPU in the order in which they came, until they block",
+       .examples = {"fifo_per_cpu_agent                      # every CPU of the kernel in use",
+                    "fifo_per_cpu_agent --ghost_cpus 0-1",
+                    "fifo_per_cpu_agent --enclave enclave_1  # go on with an enclave that is there"},
+       .notes =
+           "signals:\n"
+           "  SIGINT, SIGTERM   end; an enclave that it made is destroyed, its threads go on under CFS\n"
+           "  SIGUSR1           dump threads and run queues to stderr\n"
+           "in-place upgrade: start a new agent with --enclave; once it says that it waits, send SIGINT to the old\n"
+           "one. The new one takes the threads over, and says for how long nobody scheduled them.\n"},
+      argc, argv);
+}
