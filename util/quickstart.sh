@@ -45,7 +45,7 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# start NAME TEXT COMMAND...: starts COMMAND and returns when a line of its output contains TEXT; its pid is in $started.
+# start NAME TEXT COMMAND...: starts COMMAND and returns when a line of its output contains TEXT, its pid in $started.
 # What it prints is shown until then.
 start() {
   local name=$1 text=$2 line fd

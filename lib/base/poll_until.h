@@ -1,5 +1,5 @@
-// Asks again and again until the answer is yes or time is up: for the few kernel states that tell nobody when they change
-// (an enclave's CPUs after its destruction, an agent's status word after its thread's end).
+// Asks again and again until the answer is yes or time is up: for the few kernel states that tell nobody when they
+// change (an enclave's CPUs after its destruction, an agent's status word after its thread's end).
 //
 // Not for what has an event: wait for that. Not for agents on a CPU and not for tests' own threads.
 #ifndef GHOST_LIB_BASE_POLL_UNTIL_H_

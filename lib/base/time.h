@@ -34,7 +34,15 @@ class Time {
   // The difference in ns, for hot paths.
   static constexpr int64_t NanosecondsBetween(Time from, Time to) { return to.ns_ - from.ns_; }
   friend absl::Duration operator-(Time a, Time b) { return absl::Nanoseconds(a.ns_ - b.ns_); }
-  friend Time operator+(Time a, absl::Duration d) { return FromNanoseconds(a.ns_ + absl::ToInt64Nanoseconds(d)); }
+  // Saturates: an infinite time or duration gives Infinite().
+  friend Time operator+(Time a, absl::Duration d) {
+    const int64_t d_ns = absl::ToInt64Nanoseconds(d);
+    int64_t ns;
+    if (a == Infinite() || __builtin_add_overflow(a.ns_, d_ns, &ns)) {
+      return a == Infinite() || d_ns > 0 ? Infinite() : FromNanoseconds(INT64_MIN);
+    }
+    return FromNanoseconds(ns);
+  }
 
  private:
   int64_t ns_ = 0;
