@@ -20,6 +20,7 @@
 #include "kernel/usermode/core/dialect.h"
 #include "lib/base/status.h"
 #include "lib/base/time.h"
+#include "lib/gtid.h"
 
 namespace ghost {
 namespace {
@@ -157,6 +158,18 @@ absl::StatusOr<CpuSet> GhostfsEnclave::TaskAffinity(int64_t gtid) {
     return ErrnoStatus(errno, absl::StrCat("cannot get the affinity of gtid ", gtid));
   }
   return CpuSet::FromCpuSetT(mask);
+}
+
+absl::StatusOr<int64_t> GhostfsEnclave::TaskGtid(pid_t tid) {
+  if (user_mode_) {
+    ghostd_ioc_task_affinity argument = {.gtid = -int64_t{tid}, .mask = {}};
+    if (int result = Ioctl(GHOSTD_IOC_TASK_AFFINITY, &argument); result < 0) {
+      return ErrnoStatus(-result, absl::StrCat("cannot get the gtid of thread ", tid));
+    }
+    return argument.gtid;
+  }
+  GHOST_ASSIGN_OR_RETURN(const Gtid gtid, Gtid::FromTid(tid));
+  return gtid.id();
 }
 
 }  // namespace ghost

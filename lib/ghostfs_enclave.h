@@ -34,6 +34,7 @@ class GhostfsEnclave : public KernelEnclave {
   void WithdrawOnline() override { agent_online_.reset(); }
   absl::Status WaitAgentOnline(bool online, absl::Duration timeout) override;
   absl::StatusOr<CpuSet> TaskAffinity(int64_t gtid) override;
+  absl::StatusOr<int64_t> TaskGtid(pid_t tid) override;
 
  private:
   GhostfsEnclave(std::string directory, bool user_mode) : directory_(std::move(directory)), user_mode_(user_mode) {}

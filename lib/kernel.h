@@ -82,6 +82,8 @@ class KernelEnclave {
 
   // The CPUs that the task itself may use. Not for a schedule pass: it is a system call or two.
   virtual absl::StatusOr<CpuSet> TaskAffinity(int64_t gtid) = 0;
+  // The gtid of a thread (of a user-mode kernel's only those in this enclave). NotFound: there is none.
+  virtual absl::StatusOr<int64_t> TaskGtid(pid_t tid) = 0;
 };
 
 struct EnclaveInfo {

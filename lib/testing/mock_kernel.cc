@@ -398,6 +398,14 @@ absl::StatusOr<CpuSet> MockEnclave::TaskAffinity(int64_t gtid) {
   return task->second.affinity;
 }
 
+absl::StatusOr<int64_t> MockEnclave::TaskGtid(pid_t tid) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [gtid, state] : tasks_) {
+    if (gtid >> 41 == tid) return gtid;
+  }
+  return ErrnoStatus(ESRCH, "gtid");
+}
+
 MockKernel::MockKernel(int num_cpus, uint32_t abi) : num_cpus_(num_cpus), versions_({abi}) {}
 
 absl::StatusOr<std::vector<EnclaveInfo>> MockKernel::ListEnclaves() { return std::vector<EnclaveInfo>(); }

@@ -111,6 +111,7 @@ class MockEnclave : public KernelEnclave {
   void WithdrawOnline() override;
   absl::Status WaitAgentOnline(bool online, absl::Duration timeout) override;
   absl::StatusOr<CpuSet> TaskAffinity(int64_t gtid) override;
+  absl::StatusOr<int64_t> TaskGtid(pid_t tid) override;
 
  private:
   struct TaskState {
