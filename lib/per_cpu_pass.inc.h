@@ -44,10 +44,9 @@ void PerCpuRuntime<Policy>::TakeMail(CpuState& c, Time now) {
     task->in_mailbox_ = false;
     c.incoming.fetch_sub(1, std::memory_order_relaxed);
     c.at_home.Add(task);
-    if (task->state_ == TaskState::kGone) {
-      c.gone.PushBack(task);
-      continue;
-    }
+    // Messages may have overtaken the mail.
+    if (task->state_ == TaskState::kGone) c.gone.PushBack(task);
+    if (task->state_ != TaskState::kRunnable) continue;
     c.runnable.store(c.runnable.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     MakeRunnable(c, task, EnqueueReason::kNew, now);
   }
@@ -208,16 +207,16 @@ void PerCpuRuntime<Policy>::Block(CpuState& c, Task* task, Time now) {
 // From asleep, from a CPU, or from nowhere, into the run queue; or to be placed first.
 template <typename Policy>
 void PerCpuRuntime<Policy>::MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now) {
-  if (task->state_ == TaskState::kQueued || task->waits_for_place_ || task->in_mailbox_) [[unlikely]] {
+  if (task->state_ == TaskState::kQueued) [[unlikely]]
     return Count(c.counters.illegal_changes);
-  }
   if (c.current == task) {
     c.current = nullptr;
     c.slice_end = Time::Infinite();
   }
-  if (task->needs_place_) [[unlikely]] {
+  if (task->needs_place_ || task->in_mailbox_) [[unlikely]] {
     if (task->state_ != TaskState::kRunnable) SetState(c, task, TaskState::kRunnable);
-    task->waits_for_place_ = true;
+    // It stands in one line only; whoever finds it there goes on with it.
+    if (task->in_mailbox_ || std::exchange(task->waits_for_place_, true)) return;
     c.to_place.PushBack(task);
     return;
   }

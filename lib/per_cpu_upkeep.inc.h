@@ -100,12 +100,10 @@ void PerCpuRuntime<Policy>::Follow(CpuState& c, Task* task, bool runnable, bool 
       SetState(c, task, TaskState::kOnCpu);
     }
   } else if (runnable) {
-    if (state == TaskState::kQueued || state == TaskState::kRunnable) {
-      if (state == TaskState::kQueued || task->waits_for_place_ || task->in_mailbox_) return;
-    }
+    if (state == TaskState::kQueued) return;
     MakeRunnable(c, task, state == TaskState::kOnCpu ? EnqueueReason::kPreempted : EnqueueReason::kNew, now);
   } else if (state != TaskState::kBlocked) {
-    if (!task->waits_for_place_) Block(c, task, now);
+    Block(c, task, now);
   }
 }
 
@@ -127,11 +125,8 @@ void PerCpuRuntime<Policy>::PlaceTasks(CpuState& c, Time now) {
   while (TaskBase* base = list.PopFront()) {
     Task* task = static_cast<Task*>(base);
     task->waits_for_place_ = false;
-    if (task->state_ == TaskState::kGone) {
-      c.gone.PushBack(task);
-    } else {
-      Place(c, task, now);
-    }
+    if (task->state_ == TaskState::kGone) c.gone.PushBack(task);
+    if (task->state_ == TaskState::kRunnable) Place(c, task, now);
   }
 }
 

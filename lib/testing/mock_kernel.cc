@@ -331,6 +331,8 @@ int MockEnclave::Run(const ghost_ioc_run& argument) {
     ++calls_.pings;
     pinged_.push_back(argument.run_cpu);
     __atomic_add_fetch(&word.barrier, 1, __ATOMIC_RELEASE);
+    // The mock sees no thread end. Agents that are woken after their process went offline are those that are told to.
+    if (!online_) __atomic_or_fetch(&word.flags, GHOST_SW_F_CANFREE, __ATOMIC_RELEASE);
     return 0;
   }
   ++calls_.yields;
@@ -380,14 +382,19 @@ int MockEnclave::BecomeAgent(int cpu, int queue_fd) {
 }
 
 absl::Status MockEnclave::AdvertiseOnline() {
+  std::lock_guard<std::mutex> lock(mutex_);
   if (online_) return ErrnoStatus(EBUSY, "agent_online");
   online_ = true;
   return absl::OkStatus();
 }
 
-void MockEnclave::WithdrawOnline() { online_ = false; }
+void MockEnclave::WithdrawOnline() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  online_ = false;
+}
 
 absl::Status MockEnclave::WaitAgentOnline(bool online, absl::Duration) {
+  std::lock_guard<std::mutex> lock(mutex_);
   return online == online_ ? absl::OkStatus() : absl::DeadlineExceededError("agent_online");
 }
 

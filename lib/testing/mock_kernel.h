@@ -30,7 +30,7 @@
 namespace ghost {
 
 // The gtid of thread `tid`, in a kernel's layout.
-inline int64_t MockGtid(int tid, int64_t sequence = 1) { return (int64_t{tid} << 41) | sequence; }
+constexpr int64_t MockGtid(int tid, int64_t sequence = 1) { return (int64_t{tid} << 41) | sequence; }
 
 // A queue in this process's memory, with a kernel's way of filling it.
 class MockQueue {
