@@ -66,6 +66,7 @@ constexpr AbiVersion MakeAbi(uint32_t v) {
       .priority_changed = v >= 75,
       .latch_failure = v >= 80,
       .partial_sync_failure = v >= 73,
+      .named_create_options = v >= 70,
       .bpf_msg_size = v >= 88   ? 64
                       : v >= 82 ? 56
                                 : 48,

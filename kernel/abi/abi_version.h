@@ -48,6 +48,9 @@ struct AbiVersion {
   bool priority_changed;        // TASK_PRIORITY_CHANGED, from 75
   bool latch_failure;           // TASK_LATCH_FAILURE, from 80
   bool partial_sync_failure;    // a failed sync group may leave transactions without a state, from 73
+  // `create <id> <abi>` takes the options `gid=N` and `ephemeral`, and refuses others; before: a bare gid, and anything
+  // else is ignored. Which version brought them is not recorded; taken to be 70.
+  bool named_create_options;
 
   // BPF: layouts and helper numbers (see the loader).
   int bpf_msg_size;

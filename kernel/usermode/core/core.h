@@ -13,6 +13,8 @@
 #ifndef GHOST_KERNEL_USERMODE_CORE_CORE_H_
 #define GHOST_KERNEL_USERMODE_CORE_CORE_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -25,13 +27,18 @@
 
 namespace ghost::usermode {
 
+class BpfHooks;
+
 struct CoreOptions {
   int num_cpus = 1;                           // CPUs 0..num_cpus-1, all online
   int num_nodes = 1;                          // NUMA nodes
   std::vector<uint32_t> abi_versions = {91};  // what `version` lists; `create` picks one
   int max_enclaves = 64;
-  int max_queues = 4096;  // over all enclaves
-  int max_tasks = 65534;  // over all enclaves
+  int max_queues = 4096;           // over all enclaves
+  int max_tasks = 65534;           // over all enclaves
+  int nr_cpus = CpuSet::kMaxCpus;  // CPU numbers from here on are errors in cpulist and cpumask
+  uid_t uid = 0;                   // owner of the root directory's files
+  gid_t gid = 0;
 };
 
 enum class NodeType { kDirectory, kFile, kRegion };  // kRegion: mapped memory; shown as a link to it under FUSE
@@ -121,7 +128,15 @@ class Core {
   void OnAgentExited(Tid tid);
   void OnOtherClass(int cpu, bool wants_cpu);  // CFS or above has, or has no more, a runnable thread on this CPU
   void OnTimer(uint64_t id);
+  // Only for a driver that sees expiries which the core's own timer (Caller::TimerfdSettime) does not.
   void OnTimerfdExpired(int cpu, uint64_t type, uint64_t cookie);
+  // The agent sleeps in an ordinary blocking syscall, or has woken from one. Optional: a driver that does not tell has
+  // its agents count as running, and CPU_AGENT_BLOCKED/WAKEUP are never sent.
+  void OnAgentBlocked(Tid tid);
+  void OnAgentWoken(Tid tid);
+
+  // Where BPF programs run (hooks.h); null, the default, for none. Must outlive the core.
+  void SetBpfHooks(BpfHooks* hooks);
 
   // ---- Introspection (no side effects) ----
   std::vector<CpuStatus> Cpus() const;

@@ -10,6 +10,16 @@
 //   3. A task that runs on a real CPU is pinned there, so sched_getaffinity(2) shows the pin: the task's own mask comes
 //      from GHOSTD_IOC_TASK_AFFINITY on the enclave's ctl.
 //   4. /proc/<pid>/ghost/gtid does not exist: GHOSTD_IOC_TASK_AFFINITY with gtid = -(tid) also says the gtid.
+//      (A thread that is no task of the enclave gets its gtid and an empty mask: sched_getaffinity says the truth.)
+//   5. The root directory has one more file, `stats` (0444), a JSON object for `ghostctl status`:
+//        {"tasks": n, "queues": n,
+//         "cpus": [{"cpu": n, "enclave": id or null, "agent": tid or null, "agent_running": bool, "current_gtid": g,
+//                   "latched_gtid": g, "commits": n, "failed_commits": n, "preempts": n, "busy_ns": n}, …],
+//         "enclaves": [{"id": n, "abi": n, "cpus": "0-1", "dying": bool, "active": bool, "agents": n, "tasks": n,
+//                       "queues": n, "status_words": n, "messages": {"TASK_NEW": n, …}, "dropped": n,
+//                       "commits": {"complete": n, "agent_stale": n, …}, "preempts": n, "wakeups": n}, …]}
+//      messages: produced, by type, those that occurred; dropped: had a queue, but it was full; commits: by final
+//      state, lower case. gtids are 64-bit numbers, 0 = none.
 #ifndef GHOST_KERNEL_USERMODE_CORE_DIALECT_H_
 #define GHOST_KERNEL_USERMODE_CORE_DIALECT_H_
 

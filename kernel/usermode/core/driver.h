@@ -50,7 +50,9 @@ class Caller {
   // What the caller's file descriptor `fd` is: nullopt = not open (EBADF); a Region's id; 0 = some other file.
   virtual std::optional<uint64_t> RegionOfFd(int fd) = 0;
 
-  // timerfd_settime on the caller's descriptor. Returns 0 or -errno; on success *old_value holds what it was.
+  // timerfd_settime on the caller's descriptor. (The ghost half, CPU_TIMER_EXPIRED, is the core's: it arms a timer of
+  // its own with the same times, taking the descriptor's clock to be CLOCK_MONOTONIC.) Returns 0 or -errno; on success
+  // *old_value holds what it was.
   virtual int TimerfdSettime(int fd, int flags, const struct itimerspec& value, struct itimerspec* old_value) = 0;
 };
 
@@ -81,12 +83,18 @@ class Driver {
   virtual void Detach(int64_t gtid) = 0;
   // Lets a gated task run on `cpu`. A task that has vanished meanwhile is reported through OnTaskExited.
   virtual void Run(int64_t gtid, int cpu) = 0;
-  // Asks a running task to stop. Exactly one of OnTaskGated, OnTaskBlocked, OnTaskYielded, OnTaskExited or
-  // OnTaskDeparted follows (which may have been under way before).
+  // Asks a running task to stop; asked once per Run at most. Exactly one of OnTaskGated, OnTaskBlocked, OnTaskYielded,
+  // OnTaskExited or OnTaskDeparted follows (which may have been under way before).
   virtual void Preempt(int64_t gtid) = 0;
-  virtual uint64_t RuntimeNs(int64_t gtid) = 0;              // up to the moment
-  virtual std::optional<uint64_t> RuntimeNsOfTid(Tid) = 0;   // of any thread; nullopt = no such thread
+  virtual uint64_t RuntimeNs(int64_t gtid) = 0;  // up to the moment
+  // Of any thread, agents and agents' processes too; nullopt = no such thread. (The core asks it also to learn whether
+  // the process that made a queue is still there.)
+  virtual std::optional<uint64_t> RuntimeNsOfTid(Tid) = 0;
   virtual std::optional<CpuSet> Affinity(int64_t gtid) = 0;  // the task's own mask (not where the driver pins it)
+
+  // Any number that tells the thread from an earlier one with the same tid (field 22 of /proc/<tid>/stat). 0: a driver
+  // whose tids are never reused.
+  virtual uint64_t StartTime(Tid) { return 0; }
 
   // Before Attach: may `caller` move `tid` at all, and what is it? 0, or ESRCH (no such thread, dead, zombie), EPERM
   // (another user's, or held by a debugger), EINVAL (kernel thread).

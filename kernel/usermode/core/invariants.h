@@ -1,0 +1,15 @@
+// The state's consistency, for tests and for those who suspect a bug of ours.
+#ifndef GHOST_KERNEL_USERMODE_CORE_INVARIANTS_H_
+#define GHOST_KERNEL_USERMODE_CORE_INVARIANTS_H_
+
+#include "kernel/usermode/core/state.h"
+
+namespace ghost::usermode {
+
+// Panics if what refers to each other does not agree: a task on two CPUs, a latch of one side only, counts that do not
+// add up, a list with the wrong tasks. Holds between any two entries into the core, whatever agents write.
+void CheckInvariants(const State& state);
+
+}  // namespace ghost::usermode
+
+#endif  // GHOST_KERNEL_USERMODE_CORE_INVARIANTS_H_
