@@ -45,7 +45,7 @@ class TestBody : public AgentBody {
 
   absl::StatusOr<AgentReport> Start(int cancel) override {
     Tell('s');
-    if (options_.crash_in_start) raise(SIGSEGV);
+    if (options_.crash_in_start) raise(SIGKILL);
     if (options_.wait_in_start) {
       pollfd entry = {.fd = cancel, .events = POLLIN, .revents = 0};
       poll(&entry, 1, -1);
@@ -84,7 +84,7 @@ class TestBody : public AgentBody {
 
   absl::Status Stop() override {
     Tell('e');
-    if (options_.crash_in_stop) raise(SIGSEGV);
+    if (options_.crash_in_stop) raise(SIGKILL);
     return options_.stop;
   }
 
@@ -170,7 +170,7 @@ TEST(AgentProcess, ACrashAtStartIsReported) {
   auto process = Fork({.crash_in_start = true});
   ASSERT_TRUE(process.ok()) << process.status();
   absl::StatusOr<AgentReport> report = (*process)->TakeReport();
-  EXPECT_THAT(std::string(report.status().message()), HasSubstr("signal 11"));
+  EXPECT_THAT(std::string(report.status().message()), HasSubstr("signal 9"));
 }
 
 TEST(AgentProcess, ALongStartCanBeCancelled) {
@@ -211,7 +211,7 @@ TEST(AgentProcess, AFailedStopIsReported) {
   ASSERT_TRUE(crashing.ok()) << crashing.status();
   ASSERT_TRUE((*crashing)->TakeReport().ok());
   (*crashing)->RequestStop();
-  EXPECT_THAT(std::string((*crashing)->Wait().message()), HasSubstr("signal 11"));
+  EXPECT_THAT(std::string((*crashing)->Wait().message()), HasSubstr("signal 9"));
 }
 
 TEST(AgentProcess, ABodyThatCannotGoOnIsStoppedAndSaysWhy) {

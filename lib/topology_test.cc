@@ -48,8 +48,7 @@ class TopologyTest : public ::testing::Test {
     for (int cpu : online) {
       const std::string directory = absl::StrCat("cpu/cpu", cpu);
       Write(directory + "/topology/thread_siblings_list", machine.siblings(cpu));
-      Write(directory + "/cache/index0/level", "1");
-      Write(directory + "/cache/index0/shared_cpu_list", machine.siblings(cpu));
+      if (cpu == 0) Write(directory + "/cache/index0/level", "1");
       if (machine.l3) {
         // Not index3: the level counts, not the number of the directory.
         Write(directory + "/cache/index2/level", "3");
