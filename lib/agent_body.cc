@@ -26,6 +26,8 @@ namespace {
 
 // Between two looks whether a wait was cancelled.
 constexpr absl::Duration kCancelInterval = absl::Milliseconds(100);
+// A wait for the old agent that is longer than this is announced.
+constexpr absl::Duration kAnnounceAfter = absl::Seconds(2);
 // How long a dump waits for each agent, and a destroyed enclave may take to vanish.
 constexpr absl::Duration kDumpTimeout = absl::Seconds(1);
 constexpr absl::Duration kDestroyTimeout = absl::Seconds(10);
@@ -70,14 +72,6 @@ pid_t FindAgentPid(const std::string& enclave) {
   return 0;
 }
 
-// Between agents, a lock on the enclave's directory says "I want to take over": the waiting agent holds it shared; the
-// agent that ends, if it would destroy the enclave, must get it exclusively first. Empty: it can't be locked.
-ScopedFd LockDirectory(const std::string& enclave, int operation) {
-  ScopedFd fd(open(enclave.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.valid() && flock(fd.get(), operation | LOCK_NB) != 0) fd.reset();
-  return fd;
-}
-
 bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
 }  // namespace
@@ -87,51 +81,65 @@ RuntimeBody::~RuntimeBody() {
   enclave_.reset();
 }
 
+absl::StatusOr<EnclaveClaim> EnclaveClaim::Take(const std::string& enclave) {
+  EnclaveClaim claim;
+  claim.fd_.reset(open(enclave.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (claim.fd_.valid() && flock(claim.fd_.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return WithExitCode(absl::UnavailableError(absl::StrCat(enclave, " is being destroyed by its agent")),
+                        ExitCode::kBusy);
+  }
+  return claim;
+}
+
+ScopedFd EnclaveClaim::Refuse(const std::string& enclave) {
+  ScopedFd fd(open(enclave.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.valid() && flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) fd.reset();
+  return fd;
+}
+
+void EnclaveClaim::Release() {
+  if (fd_.valid()) flock(fd_.get(), LOCK_UN);
+  fd_.reset();
+}
+
+absl::Status RuntimeBody::OldAgentStays() const {
+  const pid_t pid = FindAgentPid(enclave_->directory());
+  return WithHint(WithExitCode(absl::UnavailableError(absl::StrCat(enclave_->directory(), " is served by another agent",
+                                                                   pid > 0 ? absl::StrCat(", process ", pid) : "")),
+                               ExitCode::kBusy),
+                  absl::StrCat("send it SIGINT: it hands over to an agent that waits (--handover_timeout)"));
+}
+
 absl::Status RuntimeBody::WaitForOldAgent(int cancel, bool* waited, Time* offline) {
-  const Time deadline = Time::Now() + std::min(options_.handover_timeout, absl::Hours(24 * 365));
+  const Time start = Time::Now();
+  const Time deadline = start + std::min(options_.handover_timeout, absl::Hours(24 * 365));
+  bool announced = false;
   for (;;) {
     const absl::Duration left = std::max(absl::ZeroDuration(), deadline - Time::Now());
     // The first look is short: it tells whether there is anybody at all.
-    const absl::Duration slice = *waited ? std::min(left, kCancelInterval) : absl::ZeroDuration();
-    const absl::Status status = enclave_->WaitForOldAgent(slice);
+    const absl::Status status =
+        enclave_->WaitForOldAgent(*waited ? std::min(left, kCancelInterval) : absl::ZeroDuration());
     *offline = Time::Now();
     if (status.ok() || ExitCodeOf(status) != ExitCode::kBusy) return status;
-    if (!*waited) {
-      const pid_t pid = FindAgentPid(enclave_->directory());
-      const std::string who = pid > 0 ? absl::StrCat(" (process ", pid, ")") : "";
-      if (left <= absl::ZeroDuration()) {
-        return WithHint(
-            WithExitCode(absl::UnavailableError(absl::StrCat("another agent", who, " serves ", enclave_->directory())),
-                         ExitCode::kBusy),
-            "stop it (SIGINT), or wait for it with --handover_timeout");
-      }
-      std::cerr << options_.program << ": waiting for the agent of " << enclave_->directory() << who
-                << " to end; SIGINT makes it hand over" << std::endl;
-      *waited = true;
-      continue;
-    }
-    if (left <= absl::ZeroDuration()) return status;
+    if (left <= absl::ZeroDuration()) return OldAgentStays();
     if (IsReadable(cancel)) return absl::CancelledError("stopped while waiting for the old agent");
+    *waited = true;
+    if (!announced && *offline - start >= kAnnounceAfter) {
+      announced = true;
+      std::cerr << options_.program << ": waiting: " << OldAgentStays().message() << std::endl;
+    }
   }
 }
 
 absl::StatusOr<AgentReport> RuntimeBody::Start(int cancel) {
   gone_fd_.reset(eventfd(0, EFD_CLOEXEC));
   if (!gone_fd_.valid()) return ErrnoStatus(errno, "eventfd");
-  AgentReport report;
   bool waited = false;
   Time offline = Time::Now();
-  ScopedFd claim;
   if (options_.enclave.empty()) {
     GHOST_ASSIGN_OR_RETURN(enclave_, Enclave::Create(kernel_, options_.cpus));
   } else {
     GHOST_ASSIGN_OR_RETURN(enclave_, Enclave::Attach(kernel_, options_.enclave));
-    claim = LockDirectory(enclave_->directory(), LOCK_SH);
-    if (!claim.valid() && errno == EWOULDBLOCK) {
-      return WithExitCode(
-          absl::UnavailableError(absl::StrCat(enclave_->directory(), " is being destroyed by its agent")),
-          ExitCode::kBusy);
-    }
     GHOST_RETURN_IF_ERROR(WaitForOldAgent(cancel, &waited, &offline));
   }
   RuntimeOptions options;
@@ -139,11 +147,11 @@ absl::StatusOr<AgentReport> RuntimeBody::Start(int cancel) {
   runtime_ = options_.make_runtime(enclave_.get(), std::move(options));
   GHOST_RETURN_IF_ERROR(runtime_->Start());
   const absl::Duration blackout = Time::Now() - offline;
-  report.enclave = enclave_->directory();
-  if (!options_.enclave.empty()) {
-    report.note = absl::StrFormat("took over %s with %d tasks", report.enclave, runtime_->CountTasks());
-    if (waited) absl::StrAppendFormat(&report.note, "; blackout: %.3f ms", absl::ToDoubleMilliseconds(blackout));
-  }
+  AgentReport report = {.enclave = enclave_->directory(), .note = ""};
+  if (options_.enclave.empty()) return report;
+  options_.claim->Release();
+  report.note = absl::StrFormat("took over %s with %d tasks", report.enclave, runtime_->CountTasks());
+  if (waited) absl::StrAppendFormat(&report.note, "; blackout: %.3f ms", absl::ToDoubleMilliseconds(blackout));
   return report;
 }
 
@@ -181,7 +189,8 @@ absl::Status RuntimeBody::WaitUntilOver(int cancel) {
 absl::Status RuntimeBody::Stop() {
   const std::string directory = enclave_->directory();
   // Asked for before a waiting agent can see this one go, held until the enclave is gone.
-  const ScopedFd alone = LockDirectory(directory, LOCK_EX);
+  ScopedFd alone;
+  if (enclave_->created_here()) alone = EnclaveClaim::Refuse(directory);
   const bool keep = enclave_->created_here() && !alone.valid() && Exists(directory);
   runtime_->Stop();
   if (options_.print_counters) PrintCounters();

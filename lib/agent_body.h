@@ -28,6 +28,21 @@ namespace ghost {
 inline constexpr int64_t kRpcDumpState = 1;   // to stderr; arg0: 0 always, 1 only if there are tasks
 inline constexpr int64_t kRpcCountTasks = 2;  // the response code is the number
 
+// "I am going to take this enclave over": told to its agent, so that it does not destroy what it made when it ends. A
+// shared flock(2) on the enclave's directory; the agent that ends must get it exclusively to destroy the enclave.
+// Forked children share it.
+class EnclaveClaim {
+ public:
+  // Busy if its agent is destroying it just now. A directory that can't be locked is claimed by nobody: no error.
+  static absl::StatusOr<EnclaveClaim> Take(const std::string& enclave);
+  // For the agent that ends: until the result goes, nobody can claim the enclave. Not valid(): somebody has.
+  static ScopedFd Refuse(const std::string& enclave);
+  void Release();  // for all who share it
+
+ private:
+  ScopedFd fd_;
+};
+
 using MakeRuntime = std::function<std::unique_ptr<Runtime>(Enclave*, RuntimeOptions)>;
 
 class RuntimeBody : public AgentBody {
@@ -36,8 +51,9 @@ class RuntimeBody : public AgentBody {
     std::string program;  // starts the lines that it prints
     std::string enclave;  // the one to join; empty: a new one with `cpus`
     CpuSet cpus;
-    absl::Duration handover_timeout;  // how long an old agent is waited for
-    bool print_counters = false;      // to stderr, at the end
+    std::shared_ptr<EnclaveClaim> claim;  // on it; released once this one serves it
+    absl::Duration handover_timeout;      // how long an old agent is waited for
+    bool print_counters = false;          // to stderr, at the end
     MakeRuntime make_runtime;
   };
   // `kernel` must outlive it.
@@ -50,6 +66,7 @@ class RuntimeBody : public AgentBody {
   absl::Status Stop() override;
 
  private:
+  absl::Status OldAgentStays() const;
   // From an agent's thread.
   void OnKernelGone(const absl::Status& status);
   // Waits until the enclave has no agent. *waited: there was one, until *offline.

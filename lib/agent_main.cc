@@ -13,6 +13,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "lib/agent_body.h"
@@ -49,6 +50,11 @@ absl::StatusOr<CpuSet> CpusToSchedule(Kernel* kernel) {
   absl::StatusOr<CpuSet> cpus = topology.ParseCpus(text);
   if (!cpus.ok()) return Prefixed("--ghost_cpus: ", cpus.status());
   return cpus;
+}
+
+// As AttachEnclave understands it.
+std::string EnclaveDirectory(const Kernel& kernel, const std::string& enclave) {
+  return absl::StrContains(enclave, '/') ? enclave : absl::StrCat(kernel.root(), "/", enclave);
 }
 
 void SayFlushed(absl::string_view line) { std::cout << line << std::endl; }
@@ -202,11 +208,17 @@ absl::StatusOr<int> Run(const AgentProgram& program) {
   RuntimeBody::Options options = {.program = program.info.name,
                                   .enclave = absl::GetFlag(FLAGS_enclave),
                                   .cpus = {},
+                                  .claim = nullptr,
                                   .handover_timeout = absl::GetFlag(FLAGS_handover_timeout),
                                   .print_counters = absl::GetFlag(FLAGS_stats),
                                   .make_runtime = program.make_runtime};
   if (options.enclave.empty()) {
     GHOST_ASSIGN_OR_RETURN(options.cpus, CpusToSchedule(kernel.get()));
+  }
+  if (!options.enclave.empty()) {
+    // From now on: whoever sees the next line may end the old agent.
+    GHOST_ASSIGN_OR_RETURN(EnclaveClaim claim, EnclaveClaim::Take(EnclaveDirectory(*kernel, options.enclave)));
+    options.claim = std::make_shared<EnclaveClaim>(std::move(claim));
   }
   SayFlushed("Initializing...");
   if (const int others = AgentProcess::CountOtherThreads(); others > 0 && absl::GetFlag(FLAGS_emit_fork_warnings)) {

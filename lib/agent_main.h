@@ -15,8 +15,9 @@
 //    it was ignored)
 //   SIGUSR1                 the state of tasks and run queues is dumped to stderr
 //
-// Taking over: with --enclave, a live agent of that enclave is waited for (--handover_timeout); it is ended by a signal
-// to it. Its tasks stay in the enclave, and the new agent says for how long they had none.
+// Taking over: with --enclave, a live agent of that enclave is waited for (--handover_timeout). From the line
+// "Initializing..." on, a signal makes it hand over: it ends, its tasks and the enclave stay, and the new agent says
+// for how long nobody scheduled them.
 //
 // Exit codes: 0 ended as asked, 1 failed or the child died, 2 wrong flags, 3 no kernel, 4 not permitted, 5 CPUs or
 // enclave busy.

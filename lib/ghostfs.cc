@@ -222,7 +222,7 @@ absl::StatusOr<std::unique_ptr<KernelEnclave>> GhostfsKernel::AttachEnclave(absl
   const std::string hint = absl::StrCat("the enclaves are: ls -d ", root_, "/", kEnclavePrefix, "*");
   struct stat status;
   if (stat(path.c_str(), &status) != 0) {
-    return WithHint(ErrnoStatus(errno, absl::StrCat("no enclave ", path)), hint);
+    return WithExitCode(WithHint(ErrnoStatus(errno, absl::StrCat("no enclave ", path)), hint), ExitCode::kUsage);
   }
   const Served served = WhoServes(path);
   if ((served != Served::kByKernel && served != Served::kByGhostd) ||

@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
            "signals:\n"
            "  SIGINT, SIGTERM   end; an enclave that it made is destroyed, its threads go on under CFS\n"
            "  SIGUSR1           dump threads and run queues to stderr\n"
-           "in-place upgrade: start a new agent with --enclave; once it says that it waits, send SIGINT to the old\n"
-           "one. The new one takes the threads over, and says for how long nobody scheduled them.\n"},
+           "in-place upgrade: start a new agent with --enclave, then send SIGINT to the old one. The new one takes\n"
+           "the threads over, and says for how long nobody scheduled them.\n"},
       argc, argv);
 }
