@@ -1,0 +1,165 @@
+#!/bin/bash
+# Bad input and bad environments: one line that says what, a hint, the documented exit status, never a backtrace.
+. tests/e2e/lib.sh
+. tests/e2e/env.sh
+
+AGENT=$BIN/fifo_per_cpu_agent
+
+# says STATUS PATTERN COMMAND...: the command ends with STATUS, a line that matches, and a hint.
+says() {
+  local wanted=$1 pattern=$2 status
+  shift 2
+  timeout 60 "$@" >"$T/said.out" 2>"$T/said.err" </dev/null
+  status=$?
+  [ "$status" = "$wanted" ] || t_fail "exit status $status, not $wanted: $(cat "$T/said.out" "$T/said.err")"
+  grep -q -e "$pattern" "$T/said.err" || t_fail "no '$pattern' in: $(cat "$T/said.err")"
+  grep -q "^hint: " "$T/said.err" || t_fail "no hint: $(cat "$T/said.err")"
+  ! grep -qi -e "check failed" -e backtrace -e "core dumped" "$T/said.err" || t_fail "a crash: $(cat "$T/said.err")"
+  [ "$(wc -l <"$T/said.err")" -le 2 ] || t_fail "more than two lines: $(cat "$T/said.err")"
+}
+
+t_begin "--help and --version of every program work without any kernel"
+for program in ghostd ghostctl fifo_per_cpu_agent simple_exp; do
+  for flag in --help --version; do
+    GHOSTFS=/nonexistent "$BIN/$program" $flag >"$T/said.out" 2>"$T/said.err" || t_fail "$program $flag: $?"
+    [ -s "$T/said.out" ] || t_fail "$program $flag says nothing"
+  done
+  GHOSTFS=/nonexistent "$BIN/$program" --help | grep -qi example || t_fail "$program --help has no examples"
+done
+t_pass
+
+t_begin "--help of every ghostctl command"
+for command in doctor run exec enclave move status; do
+  "$GHOSTCTL" $command --help | grep -q "^examples:" || t_fail "$command"
+done
+t_pass
+
+t_begin "unknown flags: usage, exit status 2"
+for program in ghostd fifo_per_cpu_agent simple_exp; do says 2 "$program: .*nosuchflag" "$BIN/$program" --nosuchflag; done
+for command in doctor run exec enclave move status; do
+  says 2 "ghostctl $command: unknown option --nosuchflag" "$GHOSTCTL" $command --nosuchflag
+done
+t_pass
+
+t_begin "no ghost kernel and no ghostd: exit status 3"
+if [ -d /sys/fs/ghost ] && grep -qx "nodev.ghost" /proc/filesystems; then t_skip "this is a ghost kernel"; fi
+e_needs_ghostd
+says 3 "$T/none" "$AGENT" --ghostfs "$T/none" --ghost_cpus 0
+says 3 "$T/none" env GHOSTFS="$T/none" "$BIN/simple_exp"
+says 3 "$T/none" "$GHOSTCTL" enclave ls --ghostfs "$T/none"
+says 3 "$T/none" "$GHOSTCTL" status --ghostfs "$T/none"
+says 3 "$T/none" "$GHOSTCTL" exec --ghostfs "$T/none" -- true
+says 3 "$T/none" "$GHOSTCTL" run --ghostfs "$T/none" -- true
+t_pass
+
+t_begin "no ABI in common: both sides are named, exit status 3"
+e_needs_ghostd
+mkdir -p "$T/fuse"
+e_start old python3 -c 'import sys; sys.stdin.read()'
+e_kernel --abi=12 2>/dev/null || t_skip "ghostd does not pretend to be of an unknown ABI"
+says 3 "12.*69 to 91" "$AGENT" --ghost_cpus 0
+e_kernel_stop
+t_pass
+
+e_kernel
+
+t_begin "--ghost_cpus that is no list of CPUs: exit status 2, and the wrong part is named"
+says 2 "fifo_per_cpu_agent: .*ghost_cpus" "$AGENT" --ghost_cpus ""
+says 2 "foo" "$AGENT" --ghost_cpus foo
+says 2 "1-" "$AGENT" --ghost_cpus 1-
+says 2 "3-1" "$AGENT" --ghost_cpus 3-1
+says 2 "99999" "$AGENT" --ghost_cpus 0-99999
+t_pass
+
+t_begin "CPUs that the kernel does not have: exit status 2"
+says 2 "500" "$AGENT" --ghost_cpus 500
+t_pass
+
+t_begin "CPUs that another enclave has: exit status 5, which names it"
+e_agent agent || t_fail
+says 5 "enclave_1" "$AGENT" --ghost_cpus "$CPUS"
+t_pass
+
+t_begin "--ghost_cpus left out: the default works on any machine"
+e_stop agent INT || t_fail
+e_start agent "$AGENT"
+e_expect agent "ghOSt active" || t_fail
+t_pass
+
+t_begin "--enclave that is missing or no enclave"
+says 1 "enclave_77" "$AGENT" --enclave "$GHOSTFS/enclave_77"
+says 1 "$T" "$AGENT" --enclave "$T"
+t_pass
+
+t_begin "--enclave that another agent serves, which does not go: exit status 5"
+enclave=$(e_enclave_of agent)
+says 5 "${enclave##*/}" "$AGENT" --enclave "$enclave" --handover_timeout 1s
+e_stop agent INT || t_fail
+t_pass
+
+t_begin "ghostd started twice at one place: exit status 5"
+e_needs_ghostd
+says 5 "already served by pid ${PID[ghostd]}" "$BIN/ghostd" --ghostfs "$GHOSTFS"
+e_agent agent || t_fail "the first ghostd suffers"
+e_stop agent INT
+t_pass
+
+# as_nobody COMMAND...: as an ordinary user.
+as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all "$@"; }
+
+t_begin "not root: exit status 4"
+if [ "$(id -u)" != 0 ]; then t_skip "this is not root"; fi
+# The programs may lie where nobody else may look.
+cp -L "$BIN/ghostd" "$AGENT" "$T/" && chmod 755 "$T" "$T/ghostd" "$T/fifo_per_cpu_agent"
+says 4 "ermission\|not permitted" as_nobody "$T/fifo_per_cpu_agent" --ghostfs "$GHOSTFS" --ghost_cpus 0
+says 4 "ermission\|not permitted" as_nobody "$T/ghostd" --ghostfs "$T"
+t_pass
+
+e_kernel_stop
+
+t_begin "a stale mount after a crash: the next ghostd takes its place"
+e_needs_ghostd
+e_kernel || t_fail
+# Its guardian would tidy up: kill both.
+guardian=$(pgrep -P "${PID[ghostd]}")
+kill -9 ${guardian:+$guardian} "${PID[ghostd]}"
+e_end ghostd
+says 3 "$GHOSTFS" "$AGENT" --ghost_cpus 0
+e_kernel || t_fail "ghostd does not start over a stale mount"
+e_agent agent || t_fail
+e_stop agent INT
+e_kernel_stop
+t_pass
+
+t_begin "no /dev/fuse: exit status 1, 3 or 4 and what to do"
+e_needs_ghostd
+in_namespace() { unshare --mount --propagation private sh -c "$1; shift; exec \"\$@\"" sh "${@:2}"; }
+in_namespace 'mount -t tmpfs none /dev/shm; umount -l /dev/fuse 2>/dev/null; mount --bind /dev/null /dev/fuse' \
+  "$BIN/ghostd" --ghostfs "$T/other" >"$T/said.out" 2>"$T/said.err" </dev/null
+status=$?
+case $status in 1 | 3 | 4) ;; *) t_fail "exit status $status: $(cat "$T/said.err")" ;; esac
+grep -q "/dev/fuse" "$T/said.err" && grep -q "^hint: " "$T/said.err" || t_fail "$(cat "$T/said.err")"
+t_pass
+
+t_begin "no room for shared memory: an error for the agent, not for ghostd"
+e_needs_ghostd
+e_start ghostd unshare --mount --propagation slave sh -c \
+  "mount -t tmpfs -o size=256k none /dev/shm && exec $BIN/ghostd --ghostfs=$GHOSTFS"
+if e_expect ghostd serving 20; then
+  t_skip "ghostd's mount is not seen from here"
+else
+  e_end ghostd
+  grep -q "^hint: " "$T/ghostd.err" || t_fail "$(cat "$T/ghostd.err")"
+fi
+t_pass
+
+t_begin "ghostd without CAP_BPF or CAP_SYS_PTRACE: one line and a hint"
+e_needs_ghostd
+without() { setpriv --bounding-set="-$1" --inh-caps="-$1" "${@:2}"; }
+for capability in bpf sys_ptrace; do
+  without $capability,sys_admin "$BIN/ghostd" --ghostfs "$T/other" >"$T/said.out" 2>"$T/said.err" </dev/null
+  status=$?
+  case $status in 1 | 3 | 4) ;; *) t_fail "without $capability: exit status $status: $(cat "$T/said.err")" ;; esac
+  grep -q "^hint: " "$T/said.err" || t_fail "without $capability: $(cat "$T/said.err")"
+done
+t_pass

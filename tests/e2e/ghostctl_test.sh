@@ -1,0 +1,157 @@
+#!/bin/bash
+# ghostctl as users use it: what it starts, what it leaves, and what its exit status says.
+. tests/e2e/lib.sh
+. tests/e2e/env.sh
+
+# None of what run starts is left: by their names, in the sessions of this script's children.
+nothing_left() { ! pgrep -f "$T/|ghostfs=$GHOSTFS" >/dev/null && [ "$("$GHOSTCTL" enclave ls | grep -c enclave_)" = 0 ]; }
+
+e_kernel
+
+t_begin "doctor: every line ok, fix or info; exit status 0 where ghostd serves"
+"$GHOSTCTL" doctor >"$T/out" || t_fail "exit status $?: $(cat "$T/out")"
+! grep -v -q -E '^(ok|fix|info) ' "$T/out" || t_fail "$(cat "$T/out")"
+grep -q "^ok *ghostfs.*$GHOSTFS" "$T/out" || t_fail "$(cat "$T/out")"
+cat "$T/out"
+t_pass
+
+t_begin "doctor --json is the same as JSON"
+"$GHOSTCTL" doctor --json | python3 -c '
+import json, sys
+findings = json.load(sys.stdin)
+assert len(findings) >= 10, findings
+assert all(f["verdict"] in ("ok", "fix", "info") for f in findings)
+' || t_fail
+t_pass
+
+t_begin "run: the exit status is the program's"
+"$GHOSTCTL" run --cpus "$CPUS" -- true || t_fail "true: $?"
+"$GHOSTCTL" run --cpus "$CPUS" -- sh -c 'exit 42'
+[ $? = 42 ] || t_fail "exit 42: $?"
+"$GHOSTCTL" run --cpus "$CPUS" -- sh -c 'kill -SEGV $$'
+status=$?
+[ "$status" = 139 ] || t_fail "killed by SIGSEGV: $status"
+"$GHOSTCTL" run --cpus "$CPUS" -- /no/such/program 2>"$T/err"
+[ $? = 127 ] || t_fail "no such program: $?"
+grep -q "cannot run /no/such/program" "$T/err" || t_fail "$(cat "$T/err")"
+nothing_left || t_fail "left: $("$GHOSTCTL" enclave ls)"
+t_pass
+
+t_begin "run: standard input and output are the program's alone"
+[ "$(echo through | "$GHOSTCTL" run --cpus "$CPUS" -- cat 2>/dev/null)" = through ] || t_fail
+t_pass
+
+t_begin "run: the program's first process is a task of the enclave"
+"$GHOSTCTL" run --cpus "$CPUS" -- sh -c 'grep -qx $$ $GHOSTFS/enclave_*/tasks' || t_fail
+t_pass
+
+t_begin "run: signals are passed on"
+e_start run "$GHOSTCTL" run --cpus "$CPUS" -- bash -c 'trap "echo got USR1" USR1; echo up; while :; do read -r x || exit 3; done'
+e_expect run up || t_fail
+kill -USR1 "${PID[run]}"
+e_expect run "got USR1" || t_fail
+kill -TERM "${PID[run]}"
+e_end run || t_fail
+[ "$STATUS" = 143 ] || t_fail "after SIGTERM: $STATUS"
+nothing_left || t_fail "left: $("$GHOSTCTL" enclave ls)"
+t_pass
+
+t_begin "run killed with SIGKILL: the program ends, and nothing that it had started is left"
+e_start run "$GHOSTCTL" run --cpus "$CPUS" -- bash -c 'echo $$; exec sleep 1000'
+e_expect run "" || t_fail
+program=$LINE
+kill -9 "${PID[run]}"
+e_end run || t_fail
+e_until 20 test ! -e "/proc/$program/exe" || t_fail "the program lives"
+e_until 20 eval '[ "$("$GHOSTCTL" enclave ls | grep -c enclave_)" = 0 ]' || t_fail "$("$GHOSTCTL" enclave ls)"
+t_pass
+
+t_begin "run with the agent killed in the middle: the program runs on, and run says so"
+e_start run "$GHOSTCTL" run --cpus "$CPUS" -- "$E2E/population" 8
+e_expect run "living 8" && e_ask run advance advanced || t_fail
+pkill -9 -f "fifo_per_cpu_agent.*ghost_cpus=$CPUS" || t_fail "no agent found"
+e_ask run await-own "own 8 of 8" 20 && e_ask run advance advanced 20 || t_fail "it does not run on: $(cat "$T/run.err")"
+e_close run
+e_end run || t_fail
+[ "$STATUS" = 0 ] || t_fail "exit status $STATUS"
+grep -q "the agent was killed by signal 9.*runs on under the ordinary scheduler" "$T/run.err" || t_fail "$(cat "$T/run.err")"
+t_pass
+
+t_begin "run --keep leaves the agent; it ends when told"
+"$GHOSTCTL" run --cpus "$CPUS" --keep -- true 2>"$T/err" || t_fail "exit status $?"
+agent=$(sed -n 's/.*the agent (pid \([0-9]*\)).*/\1/p' "$T/err")
+[ -n "$agent" ] && kill -0 "$agent" || t_fail "no agent: $(cat "$T/err")"
+[ "$("$GHOSTCTL" enclave ls | grep -c online)" = 1 ] || t_fail "$("$GHOSTCTL" enclave ls)"
+kill "$agent"
+e_until 20 eval '[ "$("$GHOSTCTL" enclave ls | grep -c enclave_)" = 0 ]' || t_fail "$("$GHOSTCTL" enclave ls)"
+t_pass
+
+t_begin "run --stats says what was scheduled"
+"$GHOSTCTL" run --cpus "$CPUS" --stats -- sh -c 'seq 1 1000 | sort >/dev/null' 2>"$T/err" || t_fail "$(cat "$T/err")"
+grep -q "commits" "$T/err" || t_fail "$(cat "$T/err")"
+cat "$T/err"
+t_pass
+
+t_begin "run --agent of a program that is none: one line, and nothing is left"
+"$GHOSTCTL" run --agent /bin/true -- true 2>"$T/err" && t_fail "exit status 0"
+grep -q "true did not start" "$T/err" || t_fail "$(cat "$T/err")"
+nothing_left || t_fail
+t_pass
+
+t_begin "run --agent PATH: anybody's agent"
+"$GHOSTCTL" run --agent "$E2E/preempting_agent" --cpus "$CPUS" --agent-arg=--period_us=200 -- \
+  sh -c 'seq 1 1000 | sort -n | tail -n 1' >"$T/out" 2>"$T/err" || t_fail "$(cat "$T/err")"
+[ "$(cat "$T/out")" = 1000 ] || t_fail "$(cat "$T/out")"
+t_pass
+
+t_begin "exec: the ghostfs is at /sys/fs/ghost, and the rest of /sys/fs is as before"
+"$GHOSTCTL" exec -- sh -c 'cat /sys/fs/ghost/version; ls /sys/fs | grep -v "^ghost$"' >"$T/out" || t_fail
+[ "$(head -n 1 "$T/out")" = "$(head -n 1 "$GHOSTFS/version")" ] || t_fail "$(cat "$T/out")"
+[ "$(tail -n +2 "$T/out")" = "$(ls /sys/fs | grep -v '^ghost$')" ] || t_fail "$(cat "$T/out")"
+t_pass
+
+t_begin "exec: an unmodified agent serves through /sys/fs/ghost"
+e_start agent "$GHOSTCTL" exec -- env -u GHOSTFS "$BIN/fifo_per_cpu_agent" --ghost_cpus "$CPUS"
+e_expect agent "ghOSt active" || t_fail
+"$GHOSTCTL" enclave ls | grep -q online || t_fail
+e_stop agent INT || t_fail
+t_pass
+
+t_begin "enclave create, ls, destroy"
+created=$("$GHOSTCTL" enclave create --cpus 0) || t_fail
+[ -d "$created" ] || t_fail "no $created"
+"$GHOSTCTL" enclave ls | grep -q " none .*$created" || t_fail "$("$GHOSTCTL" enclave ls)"
+"$GHOSTCTL" enclave destroy "${created##*_}" || t_fail
+e_until 10 test ! -e "$created" || t_fail "$created is still there"
+t_pass
+
+t_begin "enclave repair destroys what no agent serves, and only that"
+e_agent agent --ghost_cpus "${CPUS%-*}" || t_fail
+served=$(e_enclave_of agent)
+if [ "$CPUS" = 0 ]; then t_skip "this needs two CPUs"; fi
+orphan=$("$GHOSTCTL" enclave create --cpus "${CPUS#*-}") || t_fail
+"$GHOSTCTL" enclave repair --dry-run | grep -q "$orphan: no agent" || t_fail
+[ -d "$orphan" ] || t_fail "the dry run did it"
+"$GHOSTCTL" enclave repair || t_fail
+e_until 10 test ! -e "$orphan" || t_fail "$orphan is still there"
+[ -d "$served" ] || t_fail "$served is gone"
+t_pass
+
+t_begin "status shows it, also as JSON"
+"$GHOSTCTL" status || t_fail
+"$GHOSTCTL" status --json | python3 -c '
+import json, sys
+status = json.load(sys.stdin)
+assert status["enclaves"][0]["agent"] == "online", status
+assert status["abi"] == 91, status
+' || t_fail
+e_stop agent INT || t_fail
+t_pass
+
+t_begin "without any kernel, run starts ghostd and stops it again"
+e_needs_ghostd
+e_kernel_stop
+! pgrep -x ghostd >/dev/null || t_skip "another ghostd runs on this machine"
+env -u GHOSTFS "$GHOSTCTL" run -- sh -c 'grep -qx $$ $GHOSTFS/enclave_*/tasks' || t_fail "exit status $?"
+! pgrep -x ghostd >/dev/null || t_fail "ghostd is still there"
+t_pass
