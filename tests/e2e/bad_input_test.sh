@@ -35,7 +35,9 @@ done
 t_pass
 
 t_begin "unknown flags: usage, exit status 2"
-for program in ghostd fifo_per_cpu_agent simple_exp; do says 2 "$program: .*nosuchflag" "$BIN/$program" --nosuchflag; done
+for program in ghostd fifo_per_cpu_agent simple_exp; do
+  says 2 "$program: .*nosuchflag" "$BIN/$program" --nosuchflag
+done
 for command in doctor run exec enclave move status; do
   says 2 "ghostctl $command: unknown option --nosuchflag" "$GHOSTCTL" $command --nosuchflag
 done

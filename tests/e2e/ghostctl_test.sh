@@ -3,8 +3,9 @@
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
 
-# None of what run starts is left: by their names, in the sessions of this script's children.
-nothing_left() { ! pgrep -f "$T/|ghostfs=$GHOSTFS" >/dev/null && [ "$("$GHOSTCTL" enclave ls | grep -c enclave_)" = 0 ]; }
+enclaves() { "$GHOSTCTL" enclave ls | grep -c enclave_; }
+# None of what run starts is left: no agent of its, and no enclave.
+nothing_left() { ! pgrep -f "ghost_cpus=$CPUS" >/dev/null && [ "$(enclaves)" = 0 ]; }
 
 e_kernel
 
@@ -46,7 +47,8 @@ t_begin "run: the program's first process is a task of the enclave"
 t_pass
 
 t_begin "run: signals are passed on"
-e_start run "$GHOSTCTL" run --cpus "$CPUS" -- bash -c 'trap "echo got USR1" USR1; echo up; while :; do read -r x || exit 3; done'
+e_start run "$GHOSTCTL" run --cpus "$CPUS" -- \
+  bash -c 'trap "echo got USR1" USR1; echo up; while :; do read -r x || [ $? -gt 128 ] || exit 3; done'
 e_expect run up || t_fail
 kill -USR1 "${PID[run]}"
 e_expect run "got USR1" || t_fail
@@ -63,7 +65,7 @@ program=$LINE
 kill -9 "${PID[run]}"
 e_end run || t_fail
 e_until 20 test ! -e "/proc/$program/exe" || t_fail "the program lives"
-e_until 20 eval '[ "$("$GHOSTCTL" enclave ls | grep -c enclave_)" = 0 ]' || t_fail "$("$GHOSTCTL" enclave ls)"
+e_until 20 eval '[ "$(enclaves)" = 0 ]' || t_fail "$("$GHOSTCTL" enclave ls)"
 t_pass
 
 t_begin "run with the agent killed in the middle: the program runs on, and run says so"
@@ -74,7 +76,8 @@ e_ask run await-own "own 8 of 8" 20 && e_ask run advance advanced 20 || t_fail "
 e_close run
 e_end run || t_fail
 [ "$STATUS" = 0 ] || t_fail "exit status $STATUS"
-grep -q "the agent was killed by signal 9.*runs on under the ordinary scheduler" "$T/run.err" || t_fail "$(cat "$T/run.err")"
+grep -q "the agent was killed by signal 9.*runs on under the ordinary scheduler" "$T/run.err" ||
+  t_fail "$(cat "$T/run.err")"
 t_pass
 
 t_begin "run --keep leaves the agent; it ends when told"
@@ -83,7 +86,7 @@ agent=$(sed -n 's/.*the agent (pid \([0-9]*\)).*/\1/p' "$T/err")
 [ -n "$agent" ] && kill -0 "$agent" || t_fail "no agent: $(cat "$T/err")"
 [ "$("$GHOSTCTL" enclave ls | grep -c online)" = 1 ] || t_fail "$("$GHOSTCTL" enclave ls)"
 kill "$agent"
-e_until 20 eval '[ "$("$GHOSTCTL" enclave ls | grep -c enclave_)" = 0 ]' || t_fail "$("$GHOSTCTL" enclave ls)"
+e_until 20 eval '[ "$(enclaves)" = 0 ]' || t_fail "$("$GHOSTCTL" enclave ls)"
 t_pass
 
 t_begin "run --stats says what was scheduled"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What cannot be scheduled is refused with the errno of a ghost kernel (or the documented one), and nothing else happens.
+# What cannot be scheduled is refused with the errno of a ghost kernel (or the documented one); nothing else happens.
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
 

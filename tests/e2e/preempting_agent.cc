@@ -1,8 +1,8 @@
 // A scheduler that nobody would want: it takes every task off its CPU every 50 us, and runs them round-robin. Made to
 // exercise the gate (see witness_client.cc).
 //
-// It is an ordinary per-CPU agent program plus a metronome: a thread that pings all agents at each period. A woken agent
-// preempts the task on its CPU.
+// It is an ordinary per-CPU agent program plus a metronome: a thread that pings all agents at each period. A woken
+// agent preempts the task on its CPU.
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -63,7 +63,9 @@ class RoundRobinPolicy {
 class PreemptingRuntime : public Runtime {
  public:
   PreemptingRuntime(Enclave* enclave, RuntimeOptions options)
-      : enclave_(enclave), period_ns_(absl::GetFlag(FLAGS_period_us) * int64_t{1000}), runtime_(enclave, std::move(options)) {}
+      : enclave_(enclave),
+        period_ns_(absl::GetFlag(FLAGS_period_us) * int64_t{1000}),
+        runtime_(enclave, std::move(options)) {}
   ~PreemptingRuntime() override { Stop(); }
 
   absl::Status Start() override {
