@@ -9,11 +9,9 @@
 // (lib/agent_process.h), and stays as its parent. On stdout it says, flushed and in these words, "Initializing...",
 // "Initialization complete, ghOSt active.", and at the end an empty line and "Done!". All else goes to stderr.
 //
-//   signal to the parent    what happens
-//   SIGINT, SIGTERM         the agents end; an enclave that this program made is destroyed, unless a new agent waits
-//   for (SIGHUP too, unless     it; exit code 0. A second one kills the child at once: exit code 1, the enclave stays.
-//    it was ignored)
-//   SIGUSR1                 the state of tasks and run queues is dumped to stderr
+// SIGINT and SIGTERM (and SIGHUP, unless it was ignored) end it: agents first, then the enclave, if this program made
+// it and no new agent waits for it; exit code 0. A second one kills the child at once: exit code 1, the enclave stays.
+// SIGUSR1 dumps the state of tasks and run queues to stderr.
 //
 // Taking over: with --enclave, a live agent of that enclave is waited for (--handover_timeout). From the line
 // "Initializing..." on, a signal makes it hand over: it ends, its tasks and the enclave stay, and the new agent says
