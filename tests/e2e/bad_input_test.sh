@@ -88,9 +88,9 @@ e_start agent "$AGENT"
 e_expect agent "ghOSt active" || t_fail
 t_pass
 
-t_begin "--enclave that is missing or no enclave"
-says 1 "enclave_77" "$AGENT" --enclave "$GHOSTFS/enclave_77"
-says 1 "$T" "$AGENT" --enclave "$T"
+t_begin "--enclave that is missing or no enclave: exit status 2"
+says 2 "enclave_77" "$AGENT" --enclave "$GHOSTFS/enclave_77"
+says 2 "$T" "$AGENT" --enclave "$T"
 t_pass
 
 t_begin "--enclave that another agent serves, which does not go: exit status 5"
