@@ -10,6 +10,7 @@
 #define GHOST_KERNEL_USERMODE_CORE_DRIVER_H_
 
 #include <sys/types.h>
+#include <time.h>
 
 #include <cstddef>
 #include <cstdint>

@@ -28,18 +28,15 @@ namespace ghost::usermode {
 // How a thread was before ghostd changed it.
 struct SavedTask {
   Tid tid = 0;
-  uint64_t start_time = 0;  // field 22 of /proc/<tid>/stat: tells a reused tid. StartTimeOf()
+  uint64_t start_time = 0;  // field 22 of /proc/<tid>/stat: tells a reused tid (ReadThreadStat in proc.h)
   CpuSet affinity;          // restored always
   bool restore_nice = false;
   int nice = 0;
   bool restore_policy = false;
   int policy = 0;          // SCHED_OTHER, …
   int priority = 0;        // real-time priority of `policy`
-  bool send_cont = false;  // ghostd may have stopped it with SIGSTOP: SIGCONT its process
+  bool send_cont = false;  // ghostd may have stopped it with SIGSTOP: if it is stopped then, SIGCONT its process
 };
-
-// Field 22 of /proc/<tid>/stat, or 0 if there is no such thread.
-uint64_t StartTimeOf(Tid tid);
 
 class Guardian {
  public:
@@ -73,9 +70,6 @@ class Guardian {
   struct Table;
 
   Guardian(Table* table, size_t table_size);
-  [[noreturn]] static void Main(Table* table, int ghostd_pidfd, int pipe);
-  static void Restore(Table* table);
-
   Table* const table_;
   const size_t table_size_;
   pid_t pid_ = -1;

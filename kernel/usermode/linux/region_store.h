@@ -48,8 +48,12 @@ class RegionStore {
   std::optional<uint64_t> IdOf(dev_t device, ino_t inode) const;
 
   const std::string& directory() const { return directory_; }
+  // Held as long as any process has a copy of it: whoever can take this lock may remove the directory.
+  int lock_fd() const { return lock_.get(); }
   // Removes all files and the directory; done by the destructor, too. Our mappings stay until then.
   void RemoveAll();
+  // The directory of a store whose process has died, and all files in it.
+  static void RemoveDirectory(const std::string& directory);
 
  private:
   struct Entry {
