@@ -34,6 +34,7 @@ std::string Title(const std::string& name) {
 std::string Value(const std::string& name, const Json& value) {
   if (value.is_number() && IsTime(name)) return FormatNs(value.get<double>());
   if (value.is_string()) return value.get<std::string>();
+  if (value.is_null()) return "-";
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_number_float()) return absl::StrFormat("%.2f", value.get<double>());
   if (!value.is_object()) return value.dump();
@@ -50,22 +51,21 @@ bool IsTable(const Json& value) {
          std::all_of(value.begin(), value.end(), [](const Json& row) { return row.is_object(); });
 }
 
-std::string Table(const Json& rows) {
-  // All fields that any row has, in the order of first sight.
-  std::vector<std::string> columns;
+// All fields of any row that are (or are not) groups, in the order of first sight.
+std::vector<std::string> Fields(const Json& rows, bool groups) {
+  std::vector<std::string> fields;
   for (const Json& row : rows) {
     for (const auto& [key, value] : row.items()) {
-      if (std::find(columns.begin(), columns.end(), key) == columns.end()) columns.push_back(key);
+      if (value.is_object() == groups && std::find(fields.begin(), fields.end(), key) == fields.end()) {
+        fields.push_back(key);
+      }
     }
   }
-  std::vector<std::vector<std::string>> lines(1);
-  for (const std::string& column : columns) lines[0].push_back(Title(column));
-  for (const Json& row : rows) {
-    std::vector<std::string> line;
-    for (const std::string& column : columns) line.push_back(row.contains(column) ? Value(column, row[column]) : "-");
-    lines.push_back(std::move(line));
-  }
-  std::vector<size_t> widths(columns.size(), 0);
+  return fields;
+}
+
+std::string AlignColumns(const std::vector<std::vector<std::string>>& lines) {
+  std::vector<size_t> widths(lines[0].size(), 0);
   for (const std::vector<std::string>& line : lines) {
     for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
   }
@@ -73,6 +73,30 @@ std::string Table(const Json& rows) {
   for (const std::vector<std::string>& line : lines) {
     for (size_t i = 0; i < line.size(); ++i) absl::StrAppendFormat(&text, "  %*s", widths[i], line[i]);
     absl::StrAppend(&text, "\n");
+  }
+  return text;
+}
+
+// A column per single value; then a line for each row's group, which is named by the row's first value.
+std::string Table(const Json& rows) {
+  const std::vector<std::string> columns = Fields(rows, /*groups=*/false);
+  std::vector<std::vector<std::string>> lines(1);
+  for (const std::string& column : columns) lines[0].push_back(Title(column));
+  for (const Json& row : rows) {
+    std::vector<std::string> line;
+    for (const std::string& column : columns) line.push_back(row.contains(column) ? Value(column, row[column]) : "-");
+    lines.push_back(std::move(line));
+  }
+  std::string text = columns.empty() ? "" : AlignColumns(lines);
+  for (const std::string& group : Fields(rows, /*groups=*/true)) {
+    for (const Json& row : rows) {
+      if (!row.contains(group) || row[group].empty()) continue;
+      absl::StrAppend(&text, "  ", Title(group));
+      if (!columns.empty() && row.contains(columns[0])) {
+        absl::StrAppend(&text, " of ", Value(columns[0], row[columns[0]]));
+      }
+      absl::StrAppend(&text, ": ", Value(group, row[group]), "\n");
+    }
   }
   return text;
 }

@@ -16,7 +16,8 @@ namespace ghost::ctl {
 // NotFound with a hint for a kernel that has no such file: a real ghost kernel.
 absl::StatusOr<nlohmann::ordered_json> ReadKernelStats(const Kernel& kernel);
 
-// Lines "name  value"; an array of objects becomes a table with a column per field.
+// Lines "name  value"; an array of objects becomes a table with a column per field, and lines for fields that are
+// objects.
 std::string StatsToText(const nlohmann::ordered_json& stats);
 
 }  // namespace ghost::ctl

@@ -28,11 +28,21 @@ TEST(StatsToTextTest, RowsBecomeATableAfterTheSingleValues) {
             "    1      -   yes\n");
 }
 
+TEST(StatsToTextTest, GroupsOfRowsFollowTheTable) {
+  EXPECT_EQ(StatsToText(Json::parse(R"({"enclaves": [{"id": 1, "messages": {"TASK_NEW": 3, "TASK_DEAD": 2}},
+                                                   {"id": 12, "messages": {}}]})")),
+            "enclaves\n"
+            "  id\n"
+            "   1\n"
+            "  12\n"
+            "  messages of 1: TASK NEW 3, TASK DEAD 2\n");
+}
+
 TEST(StatsToTextTest, AnyJsonIsShown) {
   EXPECT_EQ(StatsToText(Json::object()), "");
   EXPECT_EQ(StatsToText(Json::parse(R"({"list": [1, 2], "none": null})")),
             "list                     [1,2]\n"
-            "none                     null\n");
+            "none                     -\n");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -53,12 +54,32 @@ Json Collect(Kernel& kernel, const std::vector<EnclaveView>& views) {
   return json;
 }
 
+// Of the enclaves, only the groups of counters: the table of ours has said the rest.
+void KeepWhatIsNew(Json* stats) {
+  const auto enclaves = stats->find("enclaves");
+  if (enclaves == stats->end() || !enclaves->is_array()) return;
+  Json groups = Json::array();
+  for (const Json& enclave : *enclaves) {
+    if (!enclave.is_object()) continue;
+    Json kept = Json::object();
+    for (const auto& [key, value] : enclave.items()) {
+      if (key == "id" || value.is_object()) kept[key] = value;
+    }
+    groups.push_back(std::move(kept));
+  }
+  stats->erase("enclaves");
+  if (!groups.empty()) (*stats)["by enclave"] = std::move(groups);
+}
+
 void PrintText(const Json& json) {
   absl::PrintF("%s: %s, ABI %d\n", json["root"].get<std::string>(),
                json["user_mode"].get<bool>() ? "ghostd" : "the ghost kernel", json["abi"].get<int>());
   if (json["enclaves"].empty()) absl::PrintF("no enclaves\n");
   absl::PrintF("%s", StatsToText({{"enclaves", json["enclaves"]}}));
-  if (json.contains("stats")) absl::PrintF("%s", StatsToText(json["stats"]));
+  if (!json.contains("stats")) return;
+  Json stats = json["stats"];
+  if (stats.is_object()) KeepWhatIsNew(&stats);
+  absl::PrintF("%s", StatsToText(stats));
 }
 
 absl::StatusOr<int> Run(const std::vector<std::string>& args) {
