@@ -96,7 +96,7 @@ grep -qx "nr_tasks 0" "$enclave/status" || t_fail "$(cat "$enclave/status")"
 t_pass
 
 t_begin "text that is no number: EINVAL"
-for text in "" x "12x" "-1 2"; do refused "$text" EINVAL; done
+for text in x "12x" "-1 2"; do refused "$text" EINVAL; done
 t_pass
 
 t_begin "one that is in ghost already: EPERM"
