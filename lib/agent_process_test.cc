@@ -11,12 +11,14 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/file.h"
+#include "lib/base/notification.h"
 #include "lib/base/status.h"
 
 namespace ghost {
@@ -264,7 +266,14 @@ TEST(AgentProcess, DiesWithItsParent) {
   close(pids[1]);
 }
 
-TEST(AgentProcess, CountsThreads) { EXPECT_EQ(AgentProcess::CountOtherThreads(), 0); }
+TEST(AgentProcess, CountsThreads) {
+  const int before = AgentProcess::CountOtherThreads();
+  Notification over;
+  std::thread thread([&over] { over.Wait(); });
+  EXPECT_EQ(AgentProcess::CountOtherThreads(), before + 1);
+  over.Notify();
+  thread.join();
+}
 
 }  // namespace
 }  // namespace ghost
