@@ -47,6 +47,16 @@ constexpr std::array<int8_t, _MSG_CPU_LAST + 1> PayloadSizes(const AbiVersion& a
 // LATCHED and ON_CPU share a number, and their size.
 static_assert(sizeof(ghost_msg_payload_task_latched) == sizeof(ghost_msg_payload_task_on_cpu));
 
+constexpr std::array<uint16_t, _MSG_CPU_LAST + 1> TooShort(const std::array<int8_t, _MSG_CPU_LAST + 1>& payload_size) {
+  std::array<uint16_t, _MSG_CPU_LAST + 1> too_short;
+  too_short.fill(UINT16_MAX);
+  for (size_t type = MSG_NOP + 1; type < payload_size.size(); ++type) {
+    if (payload_size[type] < 0) continue;
+    too_short[type] = static_cast<uint16_t>(sizeof(ghost_msg) + static_cast<size_t>(payload_size[type]) - 1);
+  }
+  return too_short;
+}
+
 // Each `>=` below is one line of the ABI's history: the version that changed it.
 constexpr AbiVersion MakeAbi(uint32_t v) {
   AbiVersion abi = {
@@ -59,6 +69,7 @@ constexpr AbiVersion MakeAbi(uint32_t v) {
       .cpu_tick_size = v >= 90 ? 8 : 4,
       .latched_message = v <= 77,
       .payload_size = {},
+      .too_short = {},
       .tasks_accept_gtid = v >= 70,
       .cpu_availability = v >= 71,
       .agent_runnability = v >= 72,
@@ -78,6 +89,7 @@ constexpr AbiVersion MakeAbi(uint32_t v) {
       .bpf_resched_cpu2 = v >= 79,
   };
   abi.payload_size = PayloadSizes(abi);
+  abi.too_short = TooShort(abi.payload_size);
   return abi;
 }
 

@@ -39,6 +39,9 @@ struct AbiVersion {
   // Bytes of each message's payload, by type; -1: no such message. The least that a message of that type must have:
   // newer minors may append.
   std::array<int8_t, _MSG_CPU_LAST + 1> payload_size;
+  // The same for the decoder: the greatest length (header included) that is too short for the type; UINT16_MAX where
+  // there is no such message.
+  std::array<uint16_t, _MSG_CPU_LAST + 1> too_short;
 
   // Which files, commands and messages exist.
   bool tasks_accept_gtid;       // from 70

@@ -6,9 +6,11 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernel/abi/message_decoder.h"
 
 namespace ghost {
 namespace {
@@ -249,6 +251,22 @@ TEST(MessageTypes, NopIsReadByItsTypeAlone) {
     EXPECT_EQ(Decode(91, Bytes(hex, 0)), "NOP seq=0") << hex;
   }
   EXPECT_EQ(Decode(91, Bytes("0000 0800 000000", 0)), "truncated");
+}
+
+TEST(VisitMessage, CallsTheVisitorOnceWithTheStruct) {
+  const std::vector<std::byte> bytes = Bytes("4800 1000 0f000000 0100000000c80000", 0);
+  ghost_msg header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  int calls = 0;
+  const auto visit = [&]<typename T>(const T&) { calls += std::is_same_v<T, TaskAffinityChanged> ? 1 : 100; };
+  EXPECT_EQ(VisitMessage(*FindAbi(91), header, bytes.data() + sizeof(header), visit), DecodeError::kOk);
+  EXPECT_EQ(calls, 1);
+  header.length = 15;
+  EXPECT_EQ(VisitMessage(*FindAbi(91), header, bytes.data() + sizeof(header), visit), DecodeError::kShortPayload);
+  header.type = MSG_NOP;
+  header.length = UINT16_MAX;
+  EXPECT_EQ(VisitMessage(*FindAbi(91), header, bytes.data() + sizeof(header), visit), DecodeError::kUnknownType);
+  EXPECT_EQ(calls, 1);
 }
 
 TEST(MessageTypes, ReusedMessageKeepsNothing) {
