@@ -145,12 +145,40 @@ int on_switch(__u64 *ctx) {
   return 0;
 }
 
-/* Sends the gate signal to the current thread. SIGURG, because a traced thread that is left behind by a dead tracer
- * ignores it; SIGSTOP where SIGURG is masked, because that can't be. */
-static void send_gate_signal(struct gate_slot *slot) {
+/* Threads that left for user mode without the gate signal: must stay 0, and shown if it does not. */
+__u64 missed;
+
+static bool signal_pending(int signal) {
   struct task_struct *task = bpf_get_current_task_btf();
+  return task->pending.signal.sig[0] & (1UL << (signal - 1));
+}
+
+static int stop_when_pending(__u32 iteration, void *signal) { return signal_pending(*(int *)signal); }
+
+/* Sends the gate signal to the current thread: SIGURG, because a traced thread that is left behind by a dead tracer
+ * ignores it; SIGSTOP where SIGURG is masked, because that can't be.
+ *
+ * Newer kernels (seen on 6.18) send it from an interrupt that they raise, since a tracepoint's program is not
+ * preemptible; the thread could be in user mode before it arrives. Interrupts are on here, so waiting for it is enough.
+ * Returns false if the signal could not be sent. */
+static bool send_gate_signal(struct gate_slot *slot) {
+  struct task_struct *task = bpf_get_current_task_btf();
+  int signal = task->blocked.sig[0] & (1UL << (SIG_URG - 1)) ? SIG_STOP : SIG_URG;
   slot->signal_sent = 1;
-  bpf_send_signal_thread(task->blocked.sig[0] & (1UL << (SIG_URG - 1)) ? SIG_STOP : SIG_URG);
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    long error = bpf_send_signal_thread(signal);
+    if (!signal_pending(signal)) bpf_loop(1 << 16, stop_when_pending, &signal, 0);
+    if (!error && signal_pending(signal)) return 1;
+  }
+  __sync_fetch_and_add(&missed, 1);
+  return 0;
+}
+
+/* Moves the slot from `from` to `to` and makes the thread stop before its next user instruction. If that fails, the end of
+ * its next system call tries again. */
+static void stop_here(struct gate_slot *slot, __u32 from, __u32 to) {
+  if (__sync_val_compare_and_swap(&slot->state, from, to) != from) return;
+  if (!send_gate_signal(slot)) slot->state = from;
 }
 
 /* Scheduling calls, whoever makes them, that change a traced thread. */
@@ -179,11 +207,12 @@ int on_sys_exit(__u64 *ctx) {
   if (!slot) return 0;
   __u32 state = slot->state;
   if (state == GATE_BLOCKED || state == GATE_ENTERING_SELF) {
-    if (__sync_val_compare_and_swap(&slot->state, state, GATE_GATING) == state) send_gate_signal(slot);
-  } else if (state == GATE_RUN && (call == NR_SCHED_YIELD || (scheduling && result == 0))) {
+    stop_here(slot, state, GATE_GATING);
+  } else if (state == GATE_RUN && call == NR_SCHED_YIELD) {
+    stop_here(slot, GATE_RUN, GATE_YIELDING);
+  } else if (state == GATE_RUN && scheduling && result == 0) {
     /* A scheduling call on itself must be seen before the thread goes on. */
-    __u32 held = call == NR_SCHED_YIELD ? GATE_YIELDING : GATE_GATING;
-    if (__sync_val_compare_and_swap(&slot->state, GATE_RUN, held) == GATE_RUN) send_gate_signal(slot);
+    stop_here(slot, GATE_RUN, GATE_GATING);
   }
   return 0;
 }
