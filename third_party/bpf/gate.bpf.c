@@ -12,6 +12,9 @@
 
 #include "third_party/bpf/gate.h"
 
+/* What a system call's result is until there is one. */
+#define ENOSYS 38
+
 #define SIG_URG 23
 #define SIG_STOP 19
 
@@ -120,10 +123,12 @@ static void switched_out(struct task_struct *prev, __u32 prev_state, __u64 now) 
     emit(GATE_EVENT_DEAD, index, tid, tid_of(prev->group_leader), 0);
     return;
   }
-  /* A page fault that waits for a disk: it does not end in sys_exit, so it can't be gated; its CPU stays taken. */
+  /* Asleep inside a system call? Only that ends in sys_exit, where it can be gated. A page fault that waits (call -1), or
+   * the way back to user mode past sys_exit (the result is there already: rseq's write may fault, too) can't be: then its
+   * CPU stays taken, as if it ran. */
   struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(prev);
   long call = regs->orig_ax;
-  if (call < 0) return;
+  if (call < 0 || (long)regs->ax != -ENOSYS) return;
   if (__sync_val_compare_and_swap(&slot->state, GATE_RUN, GATE_BLOCKED) == GATE_RUN ||
       __sync_val_compare_and_swap(&slot->state, GATE_PREEMPTING, GATE_BLOCKED) == GATE_PREEMPTING) {
     emit(GATE_EVENT_BLOCKED, index, tid, call, 0);
