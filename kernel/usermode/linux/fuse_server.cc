@@ -84,6 +84,7 @@ class FuseServer::Impl {
   ~Impl();
 
   void Complete(uint64_t request, int result);
+  void Close();
   void NotifyNode(uint64_t node);
 
  private:
@@ -127,12 +128,11 @@ class FuseServer::Impl {
     return RequestCaller(static_cast<Tid>(request.header->pid), request.header->uid, request.header->gid, regions_);
   }
 
-  const ScopedFd device_;
+  ScopedFd device_;
   Core* const core_;
   RegionStore* const regions_;
   EventLoop* const loop_;
   const std::function<void()> on_gone_;
-  bool gone_ = false;
   timespec start_ = {};
 
   std::vector<uint64_t> buffer_;  // of words, for the alignment of the protocol's structs
@@ -153,6 +153,7 @@ FuseServer::FuseServer(ScopedFd device, Core* core, RegionStore* regions, EventL
     : impl_(std::make_unique<Impl>(std::move(device), core, regions, loop, std::move(on_gone))) {}
 FuseServer::~FuseServer() = default;
 void FuseServer::Complete(uint64_t request, int result) { impl_->Complete(request, result); }
+void FuseServer::Close() { impl_->Close(); }
 void FuseServer::NotifyNode(uint64_t node) { impl_->NotifyNode(node); }
 
 FuseServer::Impl::Impl(ScopedFd device, Core* core, RegionStore* regions, EventLoop* loop,
@@ -169,13 +170,18 @@ FuseServer::Impl::Impl(ScopedFd device, Core* core, RegionStore* regions, EventL
   GHOST_CHECK(loop_->Watch(device_.get(), [this] { ReadOne(); })) << "errno " << errno;
 }
 
-FuseServer::Impl::~Impl() {
-  if (!gone_) loop_->Unwatch(device_.get());
+FuseServer::Impl::~Impl() { Close(); }
+
+void FuseServer::Impl::Close() {
+  if (!device_.valid()) return;
+  loop_->Unwatch(device_.get());
+  device_.reset();
+  pending_.clear();
+  polled_.clear();
 }
 
 void FuseServer::Impl::Gone() {
-  gone_ = true;
-  loop_->Unwatch(device_.get());
+  Close();
   on_gone_();
 }
 

@@ -33,6 +33,9 @@ class FuseServer {
   // Answers a request for which Core::Ioctl said `pending`; also from inside that very call. Unknown or vanished
   // requests are ignored.
   void Complete(uint64_t request, int result);
+  // Gives /dev/fuse back: all requests, waiting ones too, end with ECONNABORTED or ENOTCONN. What is completed from
+  // then on is ignored.
+  void Close();
   // `node` changed: wakes those who poll an open file of it.
   void NotifyNode(uint64_t node);
 

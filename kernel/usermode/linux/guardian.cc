@@ -283,6 +283,11 @@ void Guardian::SetMount(const std::string& path, bool remove_mount_directory) {
 
 void Guardian::SetSharedMemory(const std::string& directory) { table_->shared_memory.Store(directory); }
 
+ScopedFd Guardian::OpenEnd() const {
+  absl::StatusOr<ScopedFd> pidfd = OpenPidfd(pid_);
+  return pidfd.ok() ? *std::move(pidfd) : ScopedFd();
+}
+
 void Guardian::Dismiss() {
   if (pid_ <= 0) return;
   [[maybe_unused]] ssize_t n = write(pipe_.get(), "q", 1);

@@ -64,6 +64,8 @@ class Guardian {
   void Dismiss();
 
   pid_t pid() const { return pid_; }
+  // Readable once the guardian has ended; invalid where the kernel has no pidfds.
+  ScopedFd OpenEnd() const;
 
  private:
   struct Slot;
