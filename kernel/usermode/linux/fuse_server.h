@@ -30,8 +30,7 @@ class FuseServer {
   FuseServer(const FuseServer&) = delete;
   FuseServer& operator=(const FuseServer&) = delete;
 
-  // Answers a request for which Core::Ioctl said `pending`; also from inside that very call. Unknown or vanished
-  // requests are ignored.
+  // Answers a request for which Core::Ioctl has said `pending`. Unknown or vanished requests are ignored.
   void Complete(uint64_t request, int result);
   // Gives /dev/fuse back: all requests, waiting ones too, end with ECONNABORTED or ENOTCONN. What is completed from
   // then on is ignored.
