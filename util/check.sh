@@ -34,7 +34,7 @@ run_tests opt -c opt //... || status=1
 also=()
 if [ "${1-}" != --quick ]; then
   # Tests that trace processes or mount things don't go together with the sanitizers' own tricks.
-  run_tests sanitizers --config=asan --config=ubsan --build_tests_only \
+  run_tests sanitizers --config=asan_ubsan --build_tests_only \
     --test_tag_filters=-e2e,-exclusive,-style,-no-sanitizer //... || status=1
   also=(--also "$events/sanitizers")
 fi
