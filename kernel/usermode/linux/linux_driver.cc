@@ -193,7 +193,15 @@ std::optional<uint64_t> LinuxDriver::RuntimeNsOfTid(Tid tid) { return ReadRuntim
 std::optional<CpuSet> LinuxDriver::Affinity(int64_t gtid) {
   Task* task = Find(gtid);
   if (task == nullptr) return std::nullopt;
+  // A mask that names every CPU of the machine says nothing of slots beyond them.
+  bool anywhere = CpuSet::FirstN(static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))).IsSubsetOf(task->affinity);
+  if (!options_.real_cpus && anywhere) return CpuSet::FirstN(options_.num_cpus);
   return task->affinity;
+}
+
+uint64_t LinuxDriver::StartTime(Tid tid) {
+  std::optional<ThreadStat> stat = ReadThreadStat(tid);
+  return stat.has_value() ? stat->start_time : 0;
 }
 
 int LinuxDriver::AttachAgent(Tid tid, int cpu) {

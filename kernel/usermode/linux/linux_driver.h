@@ -60,6 +60,7 @@ class LinuxDriver final : public Driver {
   uint64_t RuntimeNs(int64_t gtid) override;
   std::optional<uint64_t> RuntimeNsOfTid(Tid tid) override;
   std::optional<CpuSet> Affinity(int64_t gtid) override;
+  uint64_t StartTime(Tid tid) override;
   int MayAttach(Tid tid, const Caller& caller) override;
   int AttachAgent(Tid tid, int cpu) override;
   void KillAgent(Tid tid) override;
