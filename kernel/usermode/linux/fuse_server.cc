@@ -260,7 +260,10 @@ void FuseServer::Impl::LookUp(const FuseRequest& request) {
 
 void FuseServer::Impl::GetAttr(const FuseRequest& request) {
   fuse_attr_out out = {};
-  if (int error = FillAttr(request.header->nodeid, &out.attr); error < 0) return device_.Reply(request.unique(), error);
+  int error = FillAttr(request.header->nodeid, &out.attr);
+  // A path would have failed in LOOKUP: this is an open file of a removed enclave, and gives what reading it gives.
+  if (error == -ENOENT) error = -ENODEV;
+  if (error < 0) return device_.Reply(request.unique(), error);
   device_.ReplyWith(request.unique(), out);
 }
 

@@ -240,7 +240,7 @@ TEST_F(FuseServerTest, Attributes) {
   EXPECT_EQ(ctl.entry_valid, 0u);
   EXPECT_EQ(Call(FUSE_LOOKUP, FUSE_ROOT_ID, std::string("nothing\0", 8)).error, -ENOENT);
   EXPECT_EQ(Call(FUSE_LOOKUP, ctl.nodeid, std::string("x\0", 2)).error, -ENOTDIR);
-  EXPECT_EQ(Call(FUSE_GETATTR, 999999, Bytes(fuse_getattr_in{})).error, -ENOENT);
+  EXPECT_EQ(Call(FUSE_GETATTR, 999999, Bytes(fuse_getattr_in{})).error, -ENODEV);
 }
 
 TEST_F(FuseServerTest, ARegionIsALinkToAFileWithItsPermissions) {
