@@ -19,7 +19,7 @@ int Agents::Become(Enclave& enclave, int id, int fd, Caller& caller) {
     queue = state_.QueueOfFd(caller, fd, &error);
     if (queue == nullptr) return error;
   }
-  if (!state_.ValidCpu(id)) return -EINVAL;
+  if (!state_.OnlineCpu(id)) return -EINVAL;
   Cpu& cpu = state_.cpus[static_cast<size_t>(id)];
   if (cpu.agent != nullptr) return -EBUSY;
   kernel_.committer.KillReady(cpu);
@@ -53,6 +53,7 @@ int Agents::Become(Enclave& enclave, int id, int fd, Caller& caller) {
   cpu.agent = &agent;
   cpu.blocked_in_run = false;
   cpu.agent_should_wake = false;
+  cpu.announced_available = false;
   kernel_.ticker.Need();
   kernel_.scheduler.Resched(cpu);
   return 0;
@@ -62,7 +63,7 @@ int Agents::Run(const ghost_ioc_run& run, Caller& caller, uint64_t request, bool
   Agent* agent = state_.FindAgent(caller.tid());
   // An agent had the capability when it became one; looking it up again would dominate the cost of a RUN.
   if (agent == nullptr && !caller.HasCapSysNice()) return -EPERM;
-  if (!state_.ValidCpu(run.run_cpu)) return -EINVAL;
+  if (!state_.OnlineCpu(run.run_cpu)) return -EINVAL;
   if ((run.run_flags & ~RTLA_ON_IDLE) != 0 || (run.run_flags != 0 && run.gtid < 0)) return -EINVAL;
   Cpu& cpu = state_.cpus[static_cast<size_t>(run.run_cpu)];
   if (run.gtid == GHOST_AGENT_GTID) {

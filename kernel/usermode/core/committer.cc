@@ -200,6 +200,7 @@ int32_t Committer::Judge(Attempt& attempt) {
   }
   attempt.flags_read = true;
   if (int32_t verdict = JudgeFlags(txn); verdict != kGood) return verdict;
+  if (!attempt.cpu->online) return GHOST_TXN_CPU_OFFLINE;
   if (int32_t verdict = JudgeTarget(attempt); verdict != kGood) return verdict;
   return JudgeCpu(attempt);
 }

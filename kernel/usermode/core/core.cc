@@ -174,8 +174,13 @@ void Core::OnAgentWoken(Tid tid) {
   impl_->Finish();
 }
 
-void Core::OnOtherClass(int cpu, bool wants_cpu) {
-  impl_->scheduler.OtherClass(cpu, wants_cpu);
+void Core::OnOtherClass(int cpu, bool wants_cpu, Tid next) {
+  impl_->scheduler.OtherClass(cpu, wants_cpu, next);
+  impl_->Finish();
+}
+
+void Core::OnCpuOnline(int cpu, bool online) {
+  impl_->scheduler.Online(cpu, online);
   impl_->Finish();
 }
 

@@ -126,7 +126,10 @@ class Core {
 
   // ---- Agents, CPUs, time ----
   void OnAgentExited(Tid tid);
-  void OnOtherClass(int cpu, bool wants_cpu);  // CFS or above has, or has no more, a runnable thread on this CPU
+  // CFS or above has, or has no more, a runnable thread on this CPU; `next`: which (CPU_NOT_IDLE tells), if known.
+  void OnOtherClass(int cpu, bool wants_cpu, Tid next = 0);
+  // Hot unplug and plug. Nothing runs on a CPU that is offline; what is parked there waits.
+  void OnCpuOnline(int cpu, bool online);
   void OnTimer(uint64_t id);
   // Only for a driver that sees expiries which the core's own timer (Caller::TimerfdSettime) does not.
   void OnTimerfdExpired(int cpu, uint64_t type, uint64_t cookie);

@@ -43,6 +43,9 @@ int Enclaves::SetCpus(Enclave& enclave, const CpuSet& cpus) {
     if (state_.cpus[static_cast<size_t>(cpu)].agent != nullptr) return -EEXIST;
   }
   for (int cpu : added) {
+    if (!state_.OnlineCpu(cpu)) return -ENODEV;
+  }
+  for (int cpu : added) {
     if (state_.cpus[static_cast<size_t>(cpu)].enclave != nullptr) return -EBUSY;
   }
   for (int cpu : removed) RemoveCpu(state_.cpus[static_cast<size_t>(cpu)]);

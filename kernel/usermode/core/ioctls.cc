@@ -73,7 +73,7 @@ int Ioctls::GetInfo(Enclave& enclave, ghost_ioc_sw_get_info* get) {
   StatusWord word;
   Enclave* owner = nullptr;
   if (get->request.type == GHOST_AGENT) {
-    if (get->request.arg >= state_.cpus.size()) return -ENODEV;
+    if (get->request.arg >= state_.cpus.size()) return -EINVAL;
     const Cpu& cpu = state_.cpus[get->request.arg];
     if (cpu.enclave != &enclave) return -ENODEV;
     if (cpu.agent == nullptr) return -EINVAL;

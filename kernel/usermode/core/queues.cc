@@ -84,7 +84,7 @@ int Queues::ConfigureWakeup(Caller& caller, const ghost_ioc_config_queue_wakeup&
     return -EFAULT;
   }
   for (size_t i = 0; i < count; ++i) {
-    if (wakeups[i].prio != 0 || !state_.ValidCpu(wakeups[i].cpu)) return -EINVAL;
+    if (wakeups[i].prio != 0 || !state_.OnlineCpu(wakeups[i].cpu)) return -EINVAL;
   }
   queue->num_wakeup_cpus = config.ninfo;
   for (size_t i = 0; i < count; ++i) queue->wakeup_cpus[i] = wakeups[i].cpu;

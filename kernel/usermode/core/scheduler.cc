@@ -24,18 +24,19 @@ void Scheduler::Settle() {
   }
 }
 
-void Scheduler::OtherClass(int id, bool wants_cpu) {
+void Scheduler::OtherClass(int id, bool wants_cpu, Tid next) {
   if (!state_.ValidCpu(id)) return;
   Cpu& cpu = state_.cpus[static_cast<size_t>(id)];
+  cpu.other_class_tid = wants_cpu ? next : 0;
   if (cpu.other_class == wants_cpu) return;
   cpu.other_class = wants_cpu;
   Resched(cpu);
-  if (cpu.agent == nullptr || !cpu.agent->enclave->tunables.deliver_cpu_availability) return;
-  if (wants_cpu) {
-    kernel_.messenger.Busy(cpu);
-  } else {
-    kernel_.messenger.Available(cpu);
-  }
+}
+
+void Scheduler::Online(int id, bool online) {
+  if (!state_.ValidCpu(id)) return;
+  state_.cpus[static_cast<size_t>(id)].online = online;
+  Resched(state_.cpus[static_cast<size_t>(id)]);
 }
 
 void Scheduler::WakeAgent(int id) {
@@ -135,14 +136,28 @@ bool Scheduler::TakeAnswer(int* result) {
 }
 
 bool Scheduler::AgentWants(const Cpu& cpu) const {
-  return cpu.agent != nullptr && !cpu.agent->sleeping && (!cpu.blocked_in_run || cpu.agent_should_wake);
+  return cpu.agent != nullptr && !cpu.agent->sleeping && cpu.online && (!cpu.blocked_in_run || cpu.agent_should_wake);
 }
 
 bool Scheduler::CurrentMustLeave(const Cpu& cpu) const {
-  return cpu.must_resched || cpu.HasLatch() || cpu.other_class || cpu.agent == nullptr || AgentWants(cpu);
+  return cpu.must_resched || !cpu.online || cpu.HasLatch() || cpu.other_class || cpu.agent == nullptr ||
+         AgentWants(cpu);
+}
+
+void Scheduler::AnnounceAvailability(Cpu& cpu) {
+  const bool available = !cpu.other_class;
+  if (cpu.agent == nullptr || !cpu.agent->enclave->tunables.deliver_cpu_availability) return;
+  if (cpu.announced_available == available) return;
+  cpu.announced_available = available;
+  if (available) {
+    kernel_.messenger.Available(cpu);
+  } else {
+    kernel_.messenger.Busy(cpu);
+  }
 }
 
 void Scheduler::Schedule(Cpu& cpu) {
+  AnnounceAvailability(cpu);
   const bool balance = cpu.agent != nullptr && !cpu.agent->sleeping && !cpu.HasLatch() && !cpu.other_class;
   kernel_.committer.CommitAsync(cpu, /*at_schedule=*/balance);
   if (cpu.current == nullptr) {
@@ -155,6 +170,8 @@ void Scheduler::Schedule(Cpu& cpu) {
 
 void Scheduler::Pick(Cpu& cpu) {
   if (cpu.prev == nullptr) cpu.ignore_prev_preemption = false;  // who was meant left by itself
+  if (!cpu.online) return LeaveOffline(cpu);
+  if (cpu.agent != nullptr && !cpu.other_class) cpu.agent->word.SetFlags(GHOST_SW_CPU_AVAIL);
   if (state_.hooks != nullptr && cpu.enclave != nullptr) RunHook(cpu);
   if (AgentWants(cpu)) return PickAgent(cpu);
   if (cpu.other_class) return PickOtherClass(cpu);
@@ -174,6 +191,11 @@ void Scheduler::Pick(Cpu& cpu) {
     return PickAgent(cpu);
   }
   PreemptPrev(cpu);
+}
+
+void Scheduler::LeaveOffline(Cpu& cpu) {
+  PreemptPrev(cpu);
+  PreemptLatched(cpu);
 }
 
 void Scheduler::RunHook(Cpu& cpu) {
@@ -217,7 +239,8 @@ void Scheduler::PickOtherClass(Cpu& cpu) {
   cpu.agent->word.ClearFlags(GHOST_SW_CPU_AVAIL);
   if ((cpu.run_flags & NEED_CPU_NOT_IDLE) != 0) {
     cpu.run_flags &= static_cast<uint16_t>(~NEED_CPU_NOT_IDLE);
-    kernel_.messenger.NotIdle(cpu, GHOST_NULL_GTID);
+    const Tid next = cpu.other_class_tid;
+    kernel_.messenger.NotIdle(cpu, next == 0 ? GHOST_NULL_GTID : state_.IdentityOf(next)->gtid);
   }
 }
 
@@ -239,7 +262,6 @@ void Scheduler::Start(Cpu& cpu, Task& task) {
   task.on_cpu_since_ns = state_.driver->NowNs();
   cpu.current = &task;
   task.word.SetOnCpu(task.on_cpu_since_ns);
-  cpu.agent->word.SetFlags(GHOST_SW_CPU_AVAIL);
   state_.driver->Run(task.gtid, cpu.id);
   kernel_.ticker.Need();
 }

@@ -31,7 +31,8 @@ class Scheduler {
   // Schedules until no CPU needs it. The last thing that every entry into the core does.
   void Settle();
   // A CFS or higher thread wants this CPU, or no longer does.
-  void OtherClass(int cpu, bool wants_cpu);
+  void OtherClass(int cpu, bool wants_cpu, Tid next);
+  void Online(int cpu, bool online);
   // The number of the Settle that is running.
   uint64_t round() const { return round_; }
 
@@ -78,7 +79,9 @@ class Scheduler {
   bool CurrentMustLeave(const Cpu& cpu) const;
   void Schedule(Cpu& cpu);
   void Pick(Cpu& cpu);
+  void LeaveOffline(Cpu& cpu);
   void RunHook(Cpu& cpu);
+  void AnnounceAvailability(Cpu& cpu);
   void PickAgent(Cpu& cpu);
   void PickOtherClass(Cpu& cpu);
   void StartLatched(Cpu& cpu);

@@ -106,9 +106,12 @@ struct Cpu {
   bool must_resched = false;            // the current task may not go on
   bool ignore_prev_preemption = false;  // … and goes without a TASK_PREEMPT (poisoned sync group)
   bool need_resched = false;            // in the scheduler's work list
-  bool other_class = false;             // a CFS or higher thread is runnable here
-  bool on_cpu_message_due = false;      // for the latched task: SEND_TASK_ON_CPU
+  bool online = true;
+  bool announced_available = false;  // what CPU_AVAILABLE and CPU_BUSY have told the agent
+  bool other_class = false;          // a CFS or higher thread is runnable here
+  bool on_cpu_message_due = false;   // for the latched task: SEND_TASK_ON_CPU
   bool latched_idle = false;
+  Tid other_class_tid = 0;  // which, if the driver knows
   uint16_t run_flags = 0;
   uint64_t seqnum = 0;
   Task* latched = nullptr;
@@ -188,6 +191,7 @@ class State {
   absl::flat_hash_map<uint64_t, std::unique_ptr<Queue>> queues;  // by region id
   IdentityTable identities;
 
+  bool OnlineCpu(int cpu) const { return ValidCpu(cpu) && cpus[static_cast<size_t>(cpu)].online; }
   bool ValidCpu(int cpu) const { return cpu >= 0 && cpu < static_cast<int>(cpus.size()); }
   Task* FindTask(int64_t gtid);
   Agent* FindAgent(Tid tid);

@@ -32,6 +32,7 @@ uint32_t StatusWord::IncrementBarrier() {
 
 void StatusWord::SetFlags(uint32_t flags) {
   uint32_t& own = region_->private_[index_].flags;
+  if ((own & flags) == flags) return;
   own |= flags;
   Store(region_->shared_[index_].flags, own, std::memory_order_release);
 }

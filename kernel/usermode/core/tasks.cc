@@ -189,10 +189,7 @@ int64_t Tasks::OnForked(int64_t parent_gtid, Tid child, uint64_t runtime_ns, int
 
 bool Tasks::Withdraw(Task& task) {
   const bool was_current = task.state == TaskState::kRunning;
-  if (was_current) {
-    kernel_.scheduler.LeftCpu(task, TaskState::kBlocked);
-    task.runtime_ns += static_cast<uint64_t>(state_.driver->NowNs() - task.on_cpu_since_ns);
-  }
+  if (was_current) kernel_.scheduler.LeftCpu(task, TaskState::kBlocked);
   kernel_.scheduler.DropLatch(task);
   kernel_.scheduler.StopWaiting(task);
   task.state = TaskState::kBlocked;
@@ -205,6 +202,8 @@ void Tasks::OnExited(int64_t gtid) {
   Cpu& cpu = state_.cpus[static_cast<size_t>(task->cpu)];
   const bool was_blocked = task->state == TaskState::kBlocked;
   const bool was_current = Withdraw(*task);
+  // The driver has let go of it already: by the clock.
+  if (was_current) task->runtime_ns += static_cast<uint64_t>(state_.driver->NowNs() - task->on_cpu_since_ns);
   task->word.SetRuntime(task->runtime_ns);
   task->word.ClearFlags(GHOST_SW_TASK_RUNNABLE);
   task->word.SetFlags(GHOST_SW_F_CANFREE);
@@ -227,6 +226,7 @@ void Tasks::OnDeparted(int64_t gtid) {
 }
 
 void Tasks::Depart(Task& task) {
+  if (task.state == TaskState::kRunning) RefreshRuntime(task);
   const bool was_current = Withdraw(task);
   state_.driver->Detach(task.gtid);
   task.word.SetRuntime(task.runtime_ns);

@@ -100,7 +100,7 @@ int Ticker::TimerfdSettime(Caller& caller, const ghost_ioc_timerfd_settime& sett
   if ((ghost.flags & ~TIMERFD_GHOST_ENABLED) != 0) return -EINVAL;
   const bool enabled = (ghost.flags & TIMERFD_GHOST_ENABLED) != 0;
   if (enabled) {
-    if (!state_.ValidCpu(ghost.cpu)) return -EINVAL;
+    if (!state_.OnlineCpu(ghost.cpu)) return -EINVAL;
     const Agent* agent = state_.cpus[static_cast<size_t>(ghost.cpu)].agent;
     if (agent == nullptr || agent->tgid != caller.tgid()) return -EINVAL;
   }
