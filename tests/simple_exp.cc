@@ -315,6 +315,7 @@ int main(int argc, char** argv) {
            "with an agent is used.\n"},
       argc, argv);
   if (line.exit_code.has_value()) return *line.exit_code;
+  setvbuf(stdout, nullptr, _IOLBF, 0);  // a line is seen when it is said, also by a file
   const absl::Status status = ghost::Main();
   return status.ok() ? 0 : ghost::Report(ghost::kName, status);
 }
