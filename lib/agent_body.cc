@@ -14,6 +14,7 @@
 #include <iostream>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -88,6 +89,10 @@ absl::StatusOr<EnclaveClaim> EnclaveClaim::Take(const std::string& enclave) {
     return WithExitCode(absl::UnavailableError(absl::StrCat(enclave, " is being destroyed by its agent")),
                         ExitCode::kBusy);
   }
+  // What it is, if it isn't an enclave, is said by whoever opens it as one.
+  absl::StatusOr<std::string> online = ReadFile(absl::StrCat(enclave, "/agent_online"));
+  claim.was_online_ = online.ok() && absl::StartsWith(*online, "1");
+  claim.taken_ = Time::Now();
   return claim;
 }
 
@@ -104,27 +109,35 @@ void EnclaveClaim::Release() {
 
 absl::Status RuntimeBody::OldAgentStays() const {
   const pid_t pid = FindAgentPid(enclave_->directory());
-  return WithHint(WithExitCode(absl::UnavailableError(absl::StrCat(enclave_->directory(), " is served by another agent",
-                                                                   pid > 0 ? absl::StrCat(", process ", pid) : "")),
-                               ExitCode::kBusy),
-                  absl::StrCat("send it SIGINT: it hands over to an agent that waits (--handover_timeout)"));
+  const std::string what = absl::StrCat(enclave_->directory(), " is served by another agent",
+                                        pid > 0 ? absl::StrCat(", process ", pid) : "");
+  return WithHint(WithExitCode(absl::UnavailableError(what), ExitCode::kBusy),
+                  "send it SIGINT: it hands over to an agent that waits (--handover_timeout)");
 }
 
-absl::Status RuntimeBody::WaitForOldAgent(int cancel, bool* waited, Time* offline) {
+absl::Status RuntimeBody::WaitForOldAgent(int cancel) {
+  if (options_.claim == nullptr) return absl::OkStatus();  // the enclave is new
   const Time start = Time::Now();
   const Time deadline = start + std::min(options_.handover_timeout, absl::Hours(24 * 365));
   bool announced = false;
-  for (;;) {
+  for (bool first = true;; first = false) {
     const absl::Duration left = std::max(absl::ZeroDuration(), deadline - Time::Now());
     // The first look is short: it tells whether there is anybody at all.
     const absl::Status status =
-        enclave_->WaitForOldAgent(*waited ? std::min(left, kCancelInterval) : absl::ZeroDuration());
-    *offline = Time::Now();
-    if (status.ok() || ExitCodeOf(status) != ExitCode::kBusy) return status;
+        enclave_->WaitForOldAgent(first ? absl::ZeroDuration() : std::min(left, kCancelInterval));
+    offline_ = Time::Now();
+    if (status.ok()) {
+      if (!first) old_agent_ = OldAgent::kLeft;
+      if (first && options_.claim->was_online()) {
+        old_agent_ = OldAgent::kLeftBefore;
+        offline_ = options_.claim->taken();
+      }
+      return status;
+    }
+    if (ExitCodeOf(status) != ExitCode::kBusy) return status;
     if (left <= absl::ZeroDuration()) return OldAgentStays();
     if (IsReadable(cancel)) return absl::CancelledError("stopped while waiting for the old agent");
-    *waited = true;
-    if (!announced && *offline - start >= kAnnounceAfter) {
+    if (!announced && offline_ - start >= kAnnounceAfter) {
       announced = true;
       std::cerr << options_.program << ": waiting: " << OldAgentStays().message() << std::endl;
     }
@@ -134,25 +147,27 @@ absl::Status RuntimeBody::WaitForOldAgent(int cancel, bool* waited, Time* offlin
 absl::StatusOr<AgentReport> RuntimeBody::Start(int cancel) {
   gone_fd_.reset(eventfd(0, EFD_CLOEXEC));
   if (!gone_fd_.valid()) return ErrnoStatus(errno, "eventfd");
-  bool waited = false;
-  Time offline = Time::Now();
   if (options_.enclave.empty()) {
     GHOST_ASSIGN_OR_RETURN(enclave_, Enclave::Create(kernel_, options_.cpus));
   } else {
     GHOST_ASSIGN_OR_RETURN(enclave_, Enclave::Attach(kernel_, options_.enclave));
-    GHOST_RETURN_IF_ERROR(WaitForOldAgent(cancel, &waited, &offline));
   }
   RuntimeOptions options;
+  options.wait_for_old_agent = [this, cancel] { return WaitForOldAgent(cancel); };
   options.on_kernel_gone = [this](const absl::Status& status) { OnKernelGone(status); };
   runtime_ = options_.make_runtime(enclave_.get(), std::move(options));
   GHOST_RETURN_IF_ERROR(runtime_->Start());
-  const absl::Duration blackout = Time::Now() - offline;
-  AgentReport report = {.enclave = enclave_->directory(), .note = ""};
-  if (options_.enclave.empty()) return report;
-  options_.claim->Release();
-  report.note = absl::StrFormat("took over %s with %d tasks", report.enclave, runtime_->CountTasks());
-  if (waited) absl::StrAppendFormat(&report.note, "; blackout: %.3f ms", absl::ToDoubleMilliseconds(blackout));
-  return report;
+  if (options_.claim != nullptr) options_.claim->Release();
+  return AgentReport{.enclave = enclave_->directory(), .note = TakeoverNote()};
+}
+
+std::string RuntimeBody::TakeoverNote() const {
+  if (options_.enclave.empty()) return "";
+  const double blackout_ms = absl::ToDoubleMilliseconds(Time::Now() - offline_);
+  std::string note = absl::StrFormat("took over %s with %d tasks", enclave_->directory(), runtime_->CountTasks());
+  if (old_agent_ == OldAgent::kLeft) absl::StrAppendFormat(&note, "; blackout: %.3f ms", blackout_ms);
+  if (old_agent_ == OldAgent::kLeftBefore) absl::StrAppendFormat(&note, "; blackout: at most %.3f ms", blackout_ms);
+  return note;
 }
 
 RpcResponse RuntimeBody::HandleRpc(RpcRequest& request) {

@@ -31,6 +31,8 @@ inline constexpr int64_t kRpcCountTasks = 2;  // the response code is the number
 // "I am going to take this enclave over": told to its agent, so that it does not destroy what it made when it ends. A
 // shared flock(2) on the enclave's directory; the agent that ends must get it exclusively to destroy the enclave.
 // Forked children share it.
+//
+// `was_online`: when it was taken, the enclave had an agent.
 class EnclaveClaim {
  public:
   // Busy if its agent is destroying it just now. A directory that can't be locked is claimed by nobody: no error.
@@ -39,8 +41,13 @@ class EnclaveClaim {
   static ScopedFd Refuse(const std::string& enclave);
   void Release();  // for all who share it
 
+  bool was_online() const { return was_online_; }
+  Time taken() const { return taken_; }
+
  private:
   ScopedFd fd_;
+  bool was_online_ = false;
+  Time taken_;
 };
 
 using MakeRuntime = std::function<std::unique_ptr<Runtime>(Enclave*, RuntimeOptions)>;
@@ -69,12 +76,16 @@ class RuntimeBody : public AgentBody {
   absl::Status OldAgentStays() const;
   // From an agent's thread.
   void OnKernelGone(const absl::Status& status);
-  // Waits until the enclave has no agent. *waited: there was one, until *offline.
-  absl::Status WaitForOldAgent(int cancel, bool* waited, Time* offline);
+  // Waits until the enclave has no agent, and sets old_agent_.
+  absl::Status WaitForOldAgent(int cancel);
+  // "took over … with … tasks; blackout: …".
+  std::string TakeoverNote() const;
   void PrintCounters() const;
 
   Kernel* const kernel_;
   const Options options_;
+  enum class OldAgent { kNone, kLeftBefore, kLeft } old_agent_ = OldAgent::kNone;
+  Time offline_;      // when the old agent left; kLeftBefore: at the earliest
   ScopedFd gone_fd_;  // an eventfd: the kernel is gone, gone_status_ says why
   std::mutex gone_mutex_;
   absl::Status gone_status_;  // guarded by gone_mutex_

@@ -57,6 +57,8 @@ std::string EnclaveDirectory(const Kernel& kernel, const std::string& enclave) {
   return absl::StrContains(enclave, '/') ? enclave : absl::StrCat(kernel.root(), "/", enclave);
 }
 
+bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
 void SayFlushed(absl::string_view line) { std::cout << line << std::endl; }
 
 // Signals as a descriptor: nothing ever runs in a signal handler.
@@ -96,8 +98,9 @@ class Signals {
 // The parent's life from the fork on.
 class Parent {
  public:
-  Parent(const std::string& name, Signals* signals, std::unique_ptr<AgentProcess> child)
-      : name_(name), signals_(signals), child_(std::move(child)) {}
+  // `root`: of ghostfs.
+  Parent(const std::string& name, const std::string& root, Signals* signals, std::unique_ptr<AgentProcess> child)
+      : name_(name), root_(root), signals_(signals), child_(std::move(child)) {}
 
   // Until the child has ended. Returns main's exit code.
   int Run() {
@@ -178,10 +181,11 @@ class Parent {
     }
     if (ended.ok()) return Report(name_, absl::InternalError("the agent process ended by itself"));
     if (enclave_.empty()) return Report(name_, ended);  // it never was active
-    if (access(enclave_.c_str(), F_OK) != 0) {
-      return Report(name_,
-                    WithExitCode(absl::UnavailableError(absl::StrCat(enclave_, " was destroyed")), ExitCode::kFailed));
+    if (!Exists(absl::StrCat(root_, "/version"))) {
+      return Report(name_, WithHint(absl::UnavailableError(absl::StrCat("ghostd has ended: ", root_, " is gone")),
+                                    "start ghostd, then this agent; the threads go on under CFS"));
     }
+    if (!Exists(enclave_)) return Report(name_, absl::UnavailableError(absl::StrCat(enclave_, " was destroyed")));
     const absl::Status failed = WithExitCode(ended, ExitCode::kFailed);
     return Report(name_, HintOf(failed).empty() ? WithHint(failed, Leftover()) : failed);
   }
@@ -192,6 +196,7 @@ class Parent {
   }
 
   const std::string name_;
+  const std::string root_;
   Signals* const signals_;
   const std::unique_ptr<AgentProcess> child_;
   State state_ = State::kStarting;
@@ -228,7 +233,7 @@ absl::StatusOr<int> Run(const AgentProgram& program) {
   GHOST_ASSIGN_OR_RETURN(std::unique_ptr<AgentProcess> child,
                          AgentProcess::Fork([&] { return std::make_unique<RuntimeBody>(kernel.get(), options); }));
   GHOST_RETURN_IF_ERROR(signals.Open());
-  return Parent(program.info.name, &signals, std::move(child)).Run();
+  return Parent(program.info.name, kernel->root(), &signals, std::move(child)).Run();
 }
 
 }  // namespace

@@ -24,8 +24,12 @@ absl::Status PerCpuBase::PrepareQueues() {
     c.request = &enclave_->run_request(cpu);
     GHOST_ASSIGN_OR_RETURN(c.channel, enclave_->CreateChannel(options_.queue_elements, kNumaNode, CpuSet({cpu})));
   }
-  if (wants_ticks()) GHOST_RETURN_IF_ERROR(enclave_->SetTunable("deliver_ticks", true));
   return absl::OkStatus();
+}
+
+absl::Status PerCpuBase::WaitForOldAgent() {
+  return options_.wait_for_old_agent ? options_.wait_for_old_agent()
+                                     : enclave_->WaitForOldAgent(options_.old_agent_timeout);
 }
 
 absl::Status PerCpuBase::StartAgents() {
@@ -57,6 +61,7 @@ absl::Status PerCpuBase::BecomeAgents() {
 
 absl::Status PerCpuBase::TakeOver() {
   // New tasks, and those that were there, report to the first CPU, which gives each its place.
+  if (wants_ticks()) GHOST_RETURN_IF_ERROR(enclave_->SetTunable("deliver_ticks", true));
   const int first = cpus().First();
   Channel& channel = cpu_base(first)->channel;
   GHOST_RETURN_IF_ERROR(channel.SetDefault());
@@ -65,8 +70,8 @@ absl::Status PerCpuBase::TakeOver() {
 
 absl::Status PerCpuBase::Start() {
   started_ = true;
-  absl::Status status = enclave_->WaitForOldAgent(options_.old_agent_timeout);
-  if (status.ok()) status = PrepareQueues();
+  absl::Status status = PrepareQueues();
+  if (status.ok()) status = WaitForOldAgent();
   if (status.ok()) status = StartAgents();
   if (status.ok()) status = TakeOver();
   if (status.ok()) {

@@ -91,6 +91,7 @@ class PerCpuBase : public Runtime {
 
  private:
   absl::Status PrepareQueues();
+  absl::Status WaitForOldAgent();
   absl::Status StartAgents();
   absl::Status BecomeAgents();
   absl::Status TakeOver();

@@ -68,9 +68,12 @@ inline constexpr RuntimeCounterName kRuntimeCounters[] = {
 static_assert(std::size(kRuntimeCounters) * sizeof(uint64_t) == sizeof(RuntimeCounters));
 
 struct RuntimeOptions {
-  absl::Duration old_agent_timeout = absl::Seconds(60);  // an agent that is to hand over has this long to leave
-  int queue_elements = 16384;                            // 8-byte slots of each CPU's queue; a power of two
-  int initial_tasks = 1024;                              // room for this many tasks from the start
+  // Waits until the enclave's old agent has left. Start calls it once all is done that can be done while that one still
+  // schedules: what comes after is the time in which nobody does. Null: Enclave::WaitForOldAgent(old_agent_timeout).
+  std::function<absl::Status()> wait_for_old_agent;
+  absl::Duration old_agent_timeout = absl::Seconds(60);
+  int queue_elements = 16384;  // 8-byte slots of each CPU's queue; a power of two
+  int initial_tasks = 1024;    // room for this many tasks from the start
   // Called once, from an agent's thread, when the kernel no longer serves the enclave (destroyed, or ghostd ended).
   std::function<void(const absl::Status&)> on_kernel_gone;
 };
