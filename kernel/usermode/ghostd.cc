@@ -43,6 +43,7 @@ ABSL_FLAG(
 ABSL_FLAG(
     std::string, mount, "",
     "Where to mount ghostfs; the parent directory must exist. Empty: /run/ghost as root, else $XDG_RUNTIME_DIR/ghost.");
+ABSL_FLAG(std::string, ghostfs, "", "The same as --mount, by the name that it has for other programs.");
 ABSL_FLAG(std::string, abi, "69-91", "ABI versions to offer, as numbers and ranges.");
 ABSL_FLAG(bool, foreground, true, "Stay in the foreground: the only mode (let a service manager or & do the rest).");
 
@@ -104,6 +105,7 @@ absl::Status ReadAbis(Settings* settings) {
 
 absl::Status ReadMount(Settings* settings) {
   std::string path = absl::GetFlag(FLAGS_mount);
+  if (path.empty()) path = absl::GetFlag(FLAGS_ghostfs);
   if (path.empty() && geteuid() == 0) path = "/run/ghost";
   if (path.empty()) {
     const char* runtime = getenv("XDG_RUNTIME_DIR");

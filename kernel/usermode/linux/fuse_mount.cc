@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,18 +111,26 @@ absl::StatusOr<ScopedFd> MountByFusermount(const std::string& path) {
       "run as root; or install fuse3, chmod 666 /dev/fuse, and own the mount directory");
 }
 
-absl::StatusOr<ScopedFd> Mount(const std::string& path) {
-  if (geteuid() != 0) return MountByFusermount(path);
+absl::StatusOr<ScopedFd> OpenFuseDevice() {
+  constexpr char kNoDevice[] = "modprobe fuse; in a container, start it with --device /dev/fuse";
   absl::StatusOr<ScopedFd> device = OpenFile("/dev/fuse", O_RDWR);
   if (!device.ok()) {
     const int error = ErrnoOf(device.status());
-    if (error == EACCES || error == EPERM) {
-      return WithHint(device.status(), "allow this container to use the device /dev/fuse");
-    }
-    return WithHint(device.status(), "modprobe fuse; in a container, start it with --device /dev/fuse");
+    const bool refused = error == EACCES || error == EPERM;
+    return WithHint(device.status(), refused ? "allow this container to use the device /dev/fuse" : kNoDevice);
   }
+  struct stat attributes;
+  if (fstat(device->get(), &attributes) != 0 || attributes.st_rdev != makedev(10, 229)) {
+    return WithHint(absl::FailedPreconditionError("/dev/fuse is not the FUSE device (10, 229)"), kNoDevice);
+  }
+  return device;
+}
+
+absl::StatusOr<ScopedFd> Mount(const std::string& path) {
+  if (geteuid() != 0) return MountByFusermount(path);
+  GHOST_ASSIGN_OR_RETURN(ScopedFd device, OpenFuseDevice());
   const std::string options =
-      absl::StrFormat("fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", device->get(),
+      absl::StrFormat("fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", device.get(),
                       geteuid(), getegid());
   if (mount("ghost", path.c_str(), "fuse.ghost", MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str()) == 0) {
     return device;

@@ -128,6 +128,14 @@ TEST_F(FuseMountTest, NoParentDirectory) {
   EXPECT_EQ(ErrnoOf(mount.status()), ENOENT);
 }
 
+TEST_F(FuseMountTest, NoDevice) {
+  ASSERT_EQ(mount("/dev/null", "/dev/fuse", nullptr, MS_BIND, nullptr), 0);
+  auto made = FuseMount::Create(path_);
+  EXPECT_THAT(made.status().message(), HasSubstr("/dev/fuse"));
+  EXPECT_THAT(HintOf(made.status()), HasSubstr("modprobe fuse"));
+  EXPECT_FALSE(Exists(path_));
+}
+
 TEST_F(FuseMountTest, OrdinaryUsersMountThroughFusermount) {
   struct stat fusermount;
   if (stat("/usr/bin/fusermount3", &fusermount) != 0 || (fusermount.st_mode & S_ISUID) == 0) {
