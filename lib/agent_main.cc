@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <iostream>
@@ -18,6 +17,7 @@
 #include "absl/time/time.h"
 #include "lib/agent_body.h"
 #include "lib/agent_process.h"
+#include "lib/base/signals.h"
 #include "lib/base/status.h"
 #include "lib/ghost_flags.h"
 #include "lib/ghostfs.h"
@@ -75,14 +75,14 @@ class Signals {
     sigprocmask(SIG_BLOCK, &set_, nullptr);
   }
   absl::Status Open() {
-    fd_.reset(signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
-    return fd_.valid() ? absl::OkStatus() : ErrnoStatus(errno, "signalfd");
+    GHOST_ASSIGN_OR_RETURN(fd_, SignalFd::Open(set_));
+    return absl::OkStatus();
   }
-  int fd() const { return fd_.get(); }
+  int fd() const { return fd_.fd(); }
   // The next signal, or 0.
   int Next() {
-    signalfd_siginfo info;
-    return read(fd_.get(), &info, sizeof(info)) == sizeof(info) ? static_cast<int>(info.ssi_signo) : 0;
+    const auto signal = fd_.Next();
+    return signal.has_value() ? static_cast<int>(signal->ssi_signo) : 0;
   }
 
  private:
@@ -92,7 +92,7 @@ class Signals {
     sigaddset(&set_, signo);
   }
   sigset_t set_;
-  ScopedFd fd_;
+  SignalFd fd_;
 };
 
 // The parent's life from the fork on.

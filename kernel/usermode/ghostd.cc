@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -32,6 +31,7 @@
 #include "kernel/usermode/linux/region_store.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/file.h"
+#include "lib/base/signals.h"
 #include "lib/base/status.h"
 #include "lib/cli.h"
 
@@ -130,17 +130,10 @@ absl::StatusOr<Settings> ReadSettings() {
 }
 
 // SIGINT and SIGTERM as a descriptor; a terminal that goes away and a closed stdout are no reasons to end.
-absl::StatusOr<ScopedFd> EndSignals() {
+absl::StatusOr<SignalFd> EndSignals() {
   signal(SIGHUP, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
-  sigset_t end;
-  sigemptyset(&end);
-  sigaddset(&end, SIGINT);
-  sigaddset(&end, SIGTERM);
-  sigprocmask(SIG_BLOCK, &end, nullptr);
-  ScopedFd fd(signalfd(-1, &end, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd.valid()) return ErrnoStatus(errno, "signalfd");
-  return fd;
+  return SignalFd::Open(SignalSet({SIGINT, SIGTERM}));
 }
 
 // No page fault and no ordinary thread stands between an event and the answer to it. Without the rights: as it is.
@@ -190,7 +183,7 @@ class Ghostd {
 
   // Until a signal, or until somebody unmounts ghostfs.
   void Run() {
-    loop_.Watch(end_signals_.get(), [this] { loop_.Stop(); });
+    loop_.Watch(end_signals_.fd(), [this] { loop_.Stop(); });
     GuardTheGuardian();
     loop_.Run();
   }
@@ -234,7 +227,7 @@ class Ghostd {
   }
 
   EventLoop loop_;
-  ScopedFd end_signals_;
+  SignalFd end_signals_;
   std::unique_ptr<MountLock> lock_;
   std::unique_ptr<RegionStore> regions_;
   std::unique_ptr<Guardian> guardian_;

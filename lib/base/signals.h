@@ -1,50 +1,47 @@
-// Signals as calls on an ordinary thread: nothing at all is done in a signal handler.
+// Signals as a descriptor: nothing at all is done in a signal handler.
 //
-// A SignalThread blocks the signals it is given, in the thread that makes it and in every thread started after that (so
-// make it first thing in main), and one thread of its own waits for them and calls the callbacks, one at a time.
+// Signals that are blocked wait until they are read. Block them before the first thread and the first fork, so that
+// they are blocked everywhere; a child that becomes another program gives back the mask from before.
 //
-// Children inherit blocked signals, through exec too: a child calls UnblockSignals() before exec.
+//     GHOST_ASSIGN_OR_RETURN(SignalFd signals, SignalFd::Open(SignalSet({SIGINT, SIGTERM})));
+//     poll({signals.fd(), …});
+//     while (auto signal = signals.Next()) Handle(signal->ssi_signo);
 //
-//     Notification stop;
-//     SignalThread signals({{SIGINT, [&](int) { stop.Notify(); }}, {SIGUSR1, [&](int) { Dump(); }}});
-//     stop.Wait();
+// Any thread; a signal is read once, by whoever comes first.
 #ifndef GHOST_LIB_BASE_SIGNALS_H_
 #define GHOST_LIB_BASE_SIGNALS_H_
 
 #include <signal.h>
+#include <sys/signalfd.h>
 
-#include <functional>
-#include <map>
-#include <thread>
+#include <initializer_list>
+#include <optional>
+#include <utility>
 
+#include "absl/status/statusor.h"
 #include "lib/base/file.h"
 
 namespace ghost {
 
-class SignalThread {
- public:
-  // By signal number. A callback gets the signal, may block, and must not destroy the SignalThread.
-  using Callbacks = std::map<int, std::function<void(int signal)>>;
+sigset_t SignalSet(std::initializer_list<int> signals);
 
-  explicit SignalThread(Callbacks callbacks);
-  // Waits for a callback that is running. The signals stay blocked: one that comes during the end of a program does not
-  // kill it half-way.
-  ~SignalThread();
-  SignalThread(const SignalThread&) = delete;
-  SignalThread& operator=(const SignalThread&) = delete;
+class SignalFd {
+ public:
+  SignalFd() = default;
+  // Blocks the signals in the calling thread, and so in threads and children that it starts from now on. They stay
+  // blocked when the object goes: one that comes during the end of a program does not kill it half-way.
+  static absl::StatusOr<SignalFd> Open(const sigset_t& signals);
+
+  // Readable while a signal waits.
+  int fd() const { return fd_.get(); }
+  // The next signal, if one waits.
+  std::optional<signalfd_siginfo> Next();
 
  private:
-  void Loop();
+  explicit SignalFd(ScopedFd fd) : fd_(std::move(fd)) {}
 
-  const Callbacks callbacks_;
-  ScopedFd signal_fd_;
-  ScopedFd stop_fd_;  // an eventfd
-  std::thread thread_;
+  ScopedFd fd_;
 };
-
-// Unblocks every signal in the calling thread and gives SIGINT, SIGTERM, SIGQUIT, SIGHUP and SIGPIPE back their default
-// actions: what a program expects that is started by exec. Async-signal-safe.
-void UnblockSignals();
 
 }  // namespace ghost
 

@@ -1,67 +1,55 @@
 #include "lib/base/signals.h"
 
-#include <sys/wait.h>
+#include <poll.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <cstdlib>
+#include <thread>
 
 #include "gtest/gtest.h"
-#include "lib/base/notification.h"
 #include "lib/base/process.h"
 
 namespace ghost {
 namespace {
 
-TEST(SignalThread, CallsBackOnAnotherThread) {
-  Notification called;
-  int signal = 0;
-  std::thread::id caller;
-  SignalThread signals({{SIGUSR1, [&](int number) {
-                           signal = number;
-                           caller = std::this_thread::get_id();
-                           called.Notify();
-                         }}});
-  kill(getpid(), SIGUSR1);
-  called.Wait();
-  EXPECT_EQ(signal, SIGUSR1);
-  EXPECT_NE(caller, std::this_thread::get_id());
+SignalFd OpenOrDie(std::initializer_list<int> signals) {
+  absl::StatusOr<SignalFd> fd = SignalFd::Open(SignalSet(signals));
+  if (!fd.ok()) std::abort();
+  return *std::move(fd);
 }
 
-TEST(SignalThread, EachSignalHasItsOwnCallback) {
-  Notification usr1, usr2;
-  SignalThread signals({{SIGUSR1, [&](int) { usr1.Notify(); }}, {SIGUSR2, [&](int) { usr2.Notify(); }}});
+bool Readable(const SignalFd& signals) {
+  pollfd fd = {.fd = signals.fd(), .events = POLLIN, .revents = 0};
+  return poll(&fd, 1, 0) == 1;
+}
+
+TEST(SignalFd, GivesEachSignalOnce) {
+  SignalFd signals = OpenOrDie({SIGUSR1, SIGUSR2});
+  EXPECT_FALSE(Readable(signals));
+  EXPECT_FALSE(signals.Next().has_value());
   kill(getpid(), SIGUSR2);
-  usr2.Wait();
-  EXPECT_FALSE(usr1.HasBeenNotified());
-  kill(getpid(), SIGUSR1);
-  usr1.Wait();
+  EXPECT_TRUE(Readable(signals));
+  const auto signal = signals.Next();
+  ASSERT_TRUE(signal.has_value());
+  EXPECT_EQ(signal->ssi_signo, static_cast<uint32_t>(SIGUSR2));
+  EXPECT_EQ(signal->ssi_pid, static_cast<uint32_t>(getpid()));
+  EXPECT_FALSE(signals.Next().has_value());
 }
 
-TEST(SignalThread, SecondSignalDuringACallbackIsCalledAfterIt) {
-  Notification entered, release, twice;
-  std::atomic<int> calls = 0;
-  SignalThread signals({{SIGUSR1, [&](int) {
-                           if (++calls == 2) return twice.Notify();
-                           entered.Notify();
-                           release.Wait();
-                         }}});
-  kill(getpid(), SIGUSR1);
-  entered.Wait();
-  kill(getpid(), SIGUSR1);
-  EXPECT_EQ(calls, 1);
-  release.Notify();
-  twice.Wait();
+TEST(SignalFd, BlocksThemInThreadsStartedLater) {
+  SignalFd signals = OpenOrDie({SIGUSR1});
+  std::thread other([] {
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    EXPECT_EQ(sigismember(&blocked, SIGUSR1), 1);
+    EXPECT_EQ(sigismember(&blocked, SIGWINCH), 0);
+  });
+  other.join();
 }
 
-TEST(SignalThread, StopsWithoutASignal) {
-  for (int i = 0; i < 50; ++i) SignalThread signals({{SIGUSR1, [](int) {}}});
-}
-
-TEST(SignalThread, LeavesTheSignalsBlocked) {
+TEST(SignalFd, LeavesThemBlocked) {
   auto child = ChildProcess::Fork([] {
-    {
-      SignalThread signals({{SIGTERM, [](int) {}}});
-    }
+    OpenOrDie({SIGTERM});
     kill(getpid(), SIGTERM);
     return 3;
   });
@@ -69,13 +57,9 @@ TEST(SignalThread, LeavesTheSignalsBlocked) {
   EXPECT_EQ(child->Wait().ToString(), "exit code 3");
 }
 
-TEST(UnblockSignals, GivesDefaultActionsBack) {
+TEST(SignalFd, OthersActAsEver) {
   auto child = ChildProcess::Fork([] {
-    {
-      SignalThread signals({{SIGTERM, [](int) {}}});
-    }
-    signal(SIGTERM, SIG_IGN);
-    UnblockSignals();
+    SignalFd signals = OpenOrDie({SIGUSR1});
     kill(getpid(), SIGTERM);
     return 3;
   });

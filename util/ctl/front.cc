@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "lib/base/signals.h"
 #include "lib/base/status.h"
 #include "util/ctl/daemon.h"
 
@@ -19,10 +19,7 @@ namespace {
 
 // What ends or informs a program and so must reach the one that the front stands for.
 sigset_t ForwardedSignals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM}) sigaddset(&set, signal);
-  return set;
+  return SignalSet({SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM});
 }
 
 // What must not touch the keeper, which is in the terminal's foreground group, too; and SIGCHLD, which it reads.
@@ -32,22 +29,19 @@ sigset_t KeeperMask() {
   return set;
 }
 
-void ForwardOne(int signals, int socket) {
-  signalfd_siginfo info;
-  if (read(signals, &info, sizeof(info)) != sizeof(info)) return;
+void Forward(const signalfd_siginfo& info, int socket) {
   FrontLink::Signal signal = {.number = static_cast<int>(info.ssi_signo), .from_terminal = info.ssi_code == SI_KERNEL};
   send(socket, &signal, sizeof(signal), MSG_NOSIGNAL);
 }
 
 // The keeper's verdict; an error if it is gone without one.
 absl::StatusOr<int> Stand(int socket, pid_t keeper) {
-  const sigset_t forwarded = ForwardedSignals();
-  ScopedFd signals(signalfd(-1, &forwarded, SFD_CLOEXEC));
+  GHOST_ASSIGN_OR_RETURN(SignalFd signals, SignalFd::Open(ForwardedSignals()));
   for (;;) {
-    pollfd fds[] = {{.fd = signals.get(), .events = POLLIN, .revents = 0},
+    pollfd fds[] = {{.fd = signals.fd(), .events = POLLIN, .revents = 0},
                     {.fd = socket, .events = POLLIN, .revents = 0}};
     if (poll(fds, 2, -1) < 0) continue;
-    if (fds[0].revents != 0) ForwardOne(signals.get(), socket);
+    while (auto signal = signals.Next()) Forward(*signal, socket);
     if (fds[1].revents == 0) continue;
     int exit_status = 0;
     if (recv(socket, &exit_status, sizeof(exit_status), 0) == sizeof(exit_status)) return exit_status;
@@ -94,9 +88,7 @@ absl::StatusOr<int> RunBehindFront(const std::function<void(FrontLink*)>& keep) 
   }
   keeper_end.reset();
   // The front itself can be stopped and continued from the terminal.
-  sigset_t stops;
-  sigemptyset(&stops);
-  for (int signal : {SIGTSTP, SIGTTIN, SIGTTOU}) sigaddset(&stops, signal);
+  const sigset_t stops = SignalSet({SIGTSTP, SIGTTIN, SIGTTOU});
   sigprocmask(SIG_UNBLOCK, &stops, nullptr);
   return Stand(front_end.get(), keeper);
 }

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,11 +55,6 @@ Session::Session(const Options& options, FrontLink* front) : options_(options), 
 void Session::Say(const std::string& line) { absl::FPrintF(stderr, "%s: %s\n", kProgram, line); }
 
 void Session::Run() {
-  sigset_t sigchld;
-  sigemptyset(&sigchld);
-  sigaddset(&sigchld, SIGCHLD);
-  sigchld_.reset(signalfd(-1, &sigchld, SFD_CLOEXEC | SFD_NONBLOCK));
-  poller_.Watch(sigchld_.get(), [this] { OnSigchld(); });
   poller_.Watch(front_->fd(), [this] { OnFront(); });
 
   int exit_status = 0;
@@ -92,6 +86,8 @@ void Session::Run() {
 }
 
 absl::Status Session::Start() {
+  GHOST_ASSIGN_OR_RETURN(sigchld_, SignalFd::Open(SignalSet({SIGCHLD})));
+  poller_.Watch(sigchld_.fd(), [this] { OnSigchld(); });
   GHOST_RETURN_IF_ERROR(FindOrStartKernel());
   GHOST_RETURN_IF_ERROR(StartAgent());
   GHOST_RETURN_IF_ERROR(FindAgentsEnclave());
@@ -220,8 +216,7 @@ void Session::OnFront() {
 }
 
 void Session::OnSigchld() {
-  signalfd_siginfo info;
-  while (read(sigchld_.get(), &info, sizeof(info)) > 0) continue;
+  while (sigchld_.Next().has_value()) continue;
   int status = 0;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
     if (pid == command_pid_) {

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/file.h"
+#include "lib/base/signals.h"
 #include "lib/base/time.h"
 #include "lib/kernel.h"
 #include "util/ctl/daemon.h"
@@ -76,7 +77,7 @@ class Session {
   const Options options_;
   FrontLink* const front_;
   Poller poller_;
-  ScopedFd sigchld_;
+  SignalFd sigchld_;
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<KernelEnclave> enclave_;
   std::unique_ptr<Daemon> ghostd_;  // null: not started here
