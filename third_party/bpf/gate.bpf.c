@@ -123,9 +123,9 @@ static void switched_out(struct task_struct *prev, __u32 prev_state, __u64 now) 
     emit(GATE_EVENT_DEAD, index, tid, tid_of(prev->group_leader), 0);
     return;
   }
-  /* Asleep inside a system call? Only that ends in sys_exit, where it can be gated. A page fault that waits (call -1), or
-   * the way back to user mode past sys_exit (the result is there already: rseq's write may fault, too) can't be: then its
-   * CPU stays taken, as if it ran. */
+  /* Asleep inside a system call? Only that ends in sys_exit, where it can be gated. A page fault that waits (call -1),
+   * or the way back to user mode past sys_exit (the result is there already: rseq's write may fault, too) can't be:
+   * then its CPU stays taken, as if it ran. */
   struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(prev);
   long call = regs->orig_ax;
   if (call < 0 || (long)regs->ax != -ENOSYS) return;
@@ -179,8 +179,8 @@ static bool send_gate_signal(struct gate_slot *slot) {
   return 0;
 }
 
-/* Moves the slot from `from` to `to` and makes the thread stop before its next user instruction. If that fails, the end of
- * its next system call tries again. */
+/* Moves the slot from `from` to `to` and makes the thread stop before its next user instruction. If that fails, the end
+ * of its next system call tries again. */
 static void stop_here(struct gate_slot *slot, __u32 from, __u32 to) {
   if (__sync_val_compare_and_swap(&slot->state, from, to) != from) return;
   if (!send_gate_signal(slot)) slot->state = from;
