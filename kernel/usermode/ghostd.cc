@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernel/abi/abi_version.h"
 #include "kernel/usermode/core/core.h"
+#include "kernel/usermode/linux/cpu_follower.h"
 #include "kernel/usermode/linux/event_loop.h"
 #include "kernel/usermode/linux/fuse_mount.h"
 #include "kernel/usermode/linux/fuse_server.h"
@@ -137,13 +138,14 @@ absl::StatusOr<SignalFd> EndSignals() {
 }
 
 // No page fault and no ordinary thread stands between an event and the answer to it. Without the rights: as it is.
-void RaisePriority() {
+// Returns whether this thread is of real-time priority now.
+bool RaisePriority() {
   rlimit limit = {};
   getrlimit(RLIMIT_MEMLOCK, &limit);
   // With a limit, MCL_FUTURE would make later mmaps fail.
   if (geteuid() == 0 || limit.rlim_cur == RLIM_INFINITY) mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
   const sched_param param = {.sched_priority = kPriority};
-  sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
+  return sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param) == 0;
 }
 
 // The parts, in the order in which they come; they go in the opposite one.
@@ -175,7 +177,7 @@ class Ghostd {
     core.gid = getegid();
     core_ = std::make_unique<Core>(core, driver_.get());
     GHOST_RETURN_IF_ERROR(Serve(settings.mount));
-    RaisePriority();
+    if (RaisePriority()) server_->ObserveIoctls([this](Tid tid) { follower_.OnRequest(tid); });
     return absl::OkStatus();
   }
 
@@ -235,6 +237,7 @@ class Ghostd {
   std::unique_ptr<LinuxDriver> driver_;
   std::unique_ptr<Core> core_;
   std::unique_ptr<FuseMount> mount_;
+  CpuFollower follower_;
   std::unique_ptr<FuseServer> server_;
 };
 

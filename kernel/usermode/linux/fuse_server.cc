@@ -49,6 +49,7 @@ class FuseServer::Impl {
 
   void Complete(uint64_t request, int result);
   void Close();
+  void ObserveIoctls(std::function<void(Tid)> observer) { ioctl_observer_ = std::move(observer); }
   void NotifyNode(uint64_t node);
 
  private:
@@ -89,6 +90,7 @@ class FuseServer::Impl {
   RegionStore* const regions_;
   EventLoop* const loop_;
   const std::function<void()> on_gone_;
+  std::function<void(Tid)> ioctl_observer_;
   timespec start_ = {};
 
   std::string text_;  // reused by READ
@@ -104,6 +106,7 @@ FuseServer::FuseServer(ScopedFd device, Core* core, RegionStore* regions, EventL
 FuseServer::~FuseServer() = default;
 void FuseServer::Complete(uint64_t request, int result) { impl_->Complete(request, result); }
 void FuseServer::Close() { impl_->Close(); }
+void FuseServer::ObserveIoctls(std::function<void(Tid)> observer) { impl_->ObserveIoctls(std::move(observer)); }
 void FuseServer::NotifyNode(uint64_t node) { impl_->NotifyNode(node); }
 
 FuseServer::Impl::Impl(ScopedFd device, Core* core, RegionStore* regions, EventLoop* loop,
@@ -374,6 +377,7 @@ void FuseServer::Impl::Ioctl(const FuseRequest& request) {
     return device_.Reply(unique, -EIO);
   }
   if ((in->flags & (FUSE_IOCTL_DIR | FUSE_IOCTL_UNRESTRICTED)) != 0) return device_.Reply(unique, -ENOTTY);
+  if (ioctl_observer_) ioctl_observer_(static_cast<Tid>(request.header->pid));
   // Worked on in place: the buffer has room for the largest struct (16 KiB) behind any ioctl's header.
   const std::span<std::byte> argument(request.body.data() + sizeof(*in), size);
   std::fill(argument.begin() + in->in_size, argument.end(), std::byte{0});

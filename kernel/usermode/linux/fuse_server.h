@@ -35,6 +35,8 @@ class FuseServer {
   // Gives /dev/fuse back: all requests, waiting ones too, end with ECONNABORTED or ENOTCONN. What is completed from
   // then on is ignored.
   void Close();
+  // Called with the thread that makes an ioctl, before it is handled.
+  void ObserveIoctls(std::function<void(Tid)> observer);
   // `node` changed: wakes those who poll an open file of it.
   void NotifyNode(uint64_t node);
 
