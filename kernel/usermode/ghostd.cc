@@ -2,8 +2,6 @@
 //
 // This file only wires the parts together: the core decides (core.h), the driver holds threads (linux_driver.h), the
 // FUSE server speaks to the kernel, the guardian tidies up after a crash. One thread runs all of it.
-#include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
