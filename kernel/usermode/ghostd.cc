@@ -27,6 +27,7 @@
 #include "kernel/usermode/linux/fuse_server.h"
 #include "kernel/usermode/linux/guardian.h"
 #include "kernel/usermode/linux/linux_driver.h"
+#include "kernel/usermode/linux/ptrace_permission.h"
 #include "kernel/usermode/linux/region_store.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/file.h"
@@ -153,6 +154,7 @@ class Ghostd {
     GHOST_ASSIGN_OR_RETURN(end_signals_, EndSignals());
     GHOST_ASSIGN_OR_RETURN(MountLock lock, MountLock::Acquire(settings.mount));
     lock_ = std::make_unique<MountLock>(std::move(lock));
+    GHOST_RETURN_IF_ERROR(CheckPtrace());
     GHOST_ASSIGN_OR_RETURN(regions_, RegionStore::Create());
     // Before the driver and the core take their memory; it keeps both locks until it is done.
     Guardian::Options guardian;

@@ -1,0 +1,19 @@
+// Whether this process may hold threads of other processes at all: Yama, a security module, can forbid it.
+//
+// What it is not: it says nothing of a certain thread (LinuxDriver::MayAttach does). Any thread.
+#ifndef GHOST_KERNEL_USERMODE_LINUX_PTRACE_PERMISSION_H_
+#define GHOST_KERNEL_USERMODE_LINUX_PTRACE_PERMISSION_H_
+
+#include "absl/status/status.h"
+
+namespace ghost::usermode {
+
+// Of this process, on this machine. PermissionDenied with a hint if not.
+absl::Status CheckPtrace();
+
+// The rule behind it. yama_scope: /proc/sys/kernel/yama/ptrace_scope, 0 if there is none; capable: CAP_SYS_PTRACE.
+absl::Status PtraceVerdict(int yama_scope, bool capable);
+
+}  // namespace ghost::usermode
+
+#endif  // GHOST_KERNEL_USERMODE_LINUX_PTRACE_PERMISSION_H_

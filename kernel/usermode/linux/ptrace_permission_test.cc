@@ -1,0 +1,27 @@
+#include "kernel/usermode/linux/ptrace_permission.h"
+
+#include "gtest/gtest.h"
+#include "lib/base/status.h"
+
+namespace ghost::usermode {
+namespace {
+
+TEST(PtracePermission, FollowsYamasRules) {
+  for (bool capable : {false, true}) {
+    EXPECT_TRUE(PtraceVerdict(0, capable).ok());
+    EXPECT_EQ(PtraceVerdict(1, capable).ok(), capable);
+    EXPECT_EQ(PtraceVerdict(2, capable).ok(), capable);
+    EXPECT_FALSE(PtraceVerdict(3, capable).ok());
+  }
+}
+
+TEST(PtracePermission, ARefusalIsAPermissionErrorWithAHint) {
+  for (int scope : {1, 3}) {
+    const absl::Status status = PtraceVerdict(scope, false);
+    EXPECT_EQ(ExitCodeOf(status), ExitCode::kPermission);
+    EXPECT_NE(HintOf(status).find("ptrace_scope"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace ghost::usermode
