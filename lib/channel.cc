@@ -1,5 +1,6 @@
 #include "lib/channel.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 
@@ -11,6 +12,7 @@ namespace ghost {
 absl::StatusOr<Channel> Channel::Create(KernelEnclave* enclave, int elems, int numa_node, const CpuSet& wakeup) {
   Channel channel;
   channel.enclave_ = enclave;
+  channel.abi_ = &enclave->abi();
   GHOST_ASSIGN_OR_RETURN(channel.queue_, enclave->CreateQueue(elems, numa_node));
   const Region& region = channel.queue_.region;
   ghost_queue_header header = {};
@@ -21,12 +23,49 @@ absl::StatusOr<Channel> Channel::Create(KernelEnclave* enclave, int elems, int n
     return absl::FailedPreconditionError("the kernel's queue has an unknown layout");
   }
   channel.ring_ = reinterpret_cast<ghost_ring*>(region.data + header.start);
-  channel.slots_ = region.data + header.start + sizeof(ghost_ring);
+  channel.begin_ = region.data + header.start + sizeof(ghost_ring);
+  channel.end_ = channel.begin_ + size_t{header.nelems} * sizeof(ghost_msg);
   channel.mask_ = header.nelems - 1;
-  channel.tail_ = __atomic_load_n(&channel.ring_->tail, __ATOMIC_ACQUIRE);
-  channel.taken_ = channel.tail_;
+  channel.DropAll(__atomic_load_n(&channel.ring_->tail, __ATOMIC_ACQUIRE));
   if (!wakeup.empty()) GHOST_RETURN_IF_ERROR(channel.ConfigureWakeup(wakeup));
   return channel;
+}
+
+Channel::Result Channel::Refill() {
+  const uint32_t tail = limit_tail_;
+  if (tail != tail_) {
+    tail_ = tail;
+    __atomic_store_n(&ring_->tail, tail, __ATOMIC_RELEASE);
+  }
+  const uint32_t head = __atomic_load_n(&ring_->head, __ATOMIC_ACQUIRE);
+  if (head == tail) return Result::kEmpty;
+  const uint32_t used = head - tail;
+  if (used > num_elements()) {
+    DropAll(head);
+    return Result::kCorrupt;
+  }
+  const uint32_t index = tail & mask_;
+  const uint32_t contiguous = std::min(used, num_elements() - index);
+  slot_ = begin_ + size_t{index} * sizeof(ghost_msg);
+  limit_ = slot_ + size_t{contiguous} * sizeof(ghost_msg);
+  limit_tail_ = tail + contiguous;
+  return Result::kMessage;
+}
+
+bool Channel::SkipPadding() {
+  if (limit_ != end_) {
+    DropBatch();
+    return false;
+  }
+  // It reaches to the end, whatever its length says: 16 bits may be too few for it.
+  slot_ = limit_;
+  return true;
+}
+
+void Channel::DropAll(uint32_t head) {
+  tail_ = limit_tail_ = head;
+  __atomic_store_n(&ring_->tail, head, __ATOMIC_RELEASE);
+  slot_ = limit_ = next_ = begin_;
 }
 
 int Channel::Associate(int64_t gtid, uint32_t barrier) {

@@ -24,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "kernel/abi/abi_version.h"
 #include "kernel/abi/message.h"
+#include "kernel/abi/message_decoder.h"
 #include "kernel/ghost_uapi.h"
 #include "lib/base/cpu_set.h"
 #include "lib/kernel.h"
@@ -40,6 +41,11 @@ class MessageView {
   uint16_t length() const { return header_.length; }  // bytes, header included
   uint32_t seqnum() const { return header_.seqnum; }
   std::span<const std::byte> bytes() const { return {data_, header_.length}; }
+  // The message as a canonical struct: visit(const TaskBlocked&), …; see VisitMessage.
+  template <typename Visitor>
+  [[gnu::always_inline]] DecodeError Visit(const AbiVersion& abi, Visitor&& visit) const {
+    return VisitMessage(abi, header_, data_ + sizeof(ghost_msg), visit);
+  }
   DecodeError Decode(const AbiVersion& abi, Message* message) const { return DecodeMessage(abi, bytes(), message); }
 
  private:
@@ -52,7 +58,7 @@ class Channel {
   enum class Result : uint8_t {
     kEmpty,
     kMessage,
-    kCorrupt,  // no message can start here: Consume() drops all that is in the ring
+    kCorrupt,  // what was there is no message, and has been dropped with all that was behind it
   };
 
   Channel() = default;
@@ -63,35 +69,29 @@ class Channel {
 
   // Shows the first message without taking it.
   Result Peek(MessageView* view) {
-    const uint32_t head = __atomic_load_n(&ring_->head, __ATOMIC_ACQUIRE);
-    while (head != tail_) {
-      const uint32_t used = head - tail_;
-      const uint32_t index = tail_ & mask_;
-      const uint32_t to_end = mask_ + 1 - index;
-      const std::byte* slot = slots_ + size_t{index} * sizeof(ghost_msg);
+    for (;;) {
+      if (slot_ == limit_) [[unlikely]] {
+        if (const Result result = Refill(); result != Result::kMessage) return result;
+      }
       ghost_msg header;
-      std::memcpy(&header, slot, sizeof(header));
-      // Padding fills the ring up to its end; its own 16-bit length may have overflowed.
-      const bool padding = header.type == MSG_NOP;
-      const uint32_t slots = padding ? to_end : (uint32_t{header.length} + sizeof(ghost_msg) - 1) / sizeof(ghost_msg);
-      if (slots > used || slots > to_end || slots == 0 || used > mask_ + 1) [[unlikely]] {
-        taken_ = head;
+      std::memcpy(&header, slot_, sizeof(header));
+      if (header.type == MSG_NOP) [[unlikely]] {
+        if (!SkipPadding()) return Result::kCorrupt;
+        continue;
+      }
+      // No length may lead beyond what the kernel has filled, and none may be 0 (which wraps, here).
+      if (size_t{header.length} - 1 >= static_cast<size_t>(limit_ - slot_)) [[unlikely]] {
+        DropBatch();
         return Result::kCorrupt;
       }
-      if (!padding) [[likely]] {
-        taken_ = tail_ + slots;
-        *view = MessageView(slot, header);
-        return Result::kMessage;
-      }
-      tail_ += slots;
+      next_ = slot_ + (size_t{header.length} + sizeof(header) - 1) / sizeof(header) * sizeof(header);
+      *view = MessageView(slot_, header);
+      return Result::kMessage;
     }
-    return Result::kEmpty;
   }
-  // Gives back what the last Peek showed.
-  void Consume() {
-    tail_ = taken_;
-    __atomic_store_n(&ring_->tail, tail_, __ATOMIC_RELEASE);
-  }
+  // Takes what the last Peek showed. The kernel gets the room back once all that had come is taken: one store to a
+  // cache line that it writes, too, instead of one a message.
+  void Consume() { slot_ = next_; }
 
   // Messages that the kernel had to drop since the queue exists. When it grows, tasks must be looked at afresh.
   uint32_t overflow() const { return __atomic_load_n(&ring_->overflow, __ATOMIC_RELAXED); }
@@ -103,16 +103,29 @@ class Channel {
   absl::Status SetDefault();
   absl::Status ConfigureWakeup(const CpuSet& cpus);
 
-  const AbiVersion& abi() const { return enclave_->abi(); }
+  const AbiVersion& abi() const { return *abi_; }
   int fd() const { return queue_.fd; }
   uint32_t num_elements() const { return mask_ + 1; }
 
  private:
+  // Gives room back, looks how far the kernel has got, and where the first message is.
+  Result Refill();
+  // The kernel fills the end of the ring with one message of no meaning. False: this is none.
+  bool SkipPadding();
+  // After something that is no message there is no telling where the next one starts, but at the end of what has come.
+  void DropBatch() { DropAll(limit_tail_); }
+  void DropAll(uint32_t head);
+
+  const std::byte* slot_ = nullptr;   // the first message
+  const std::byte* limit_ = nullptr;  // as far as the kernel had filled the ring when last seen, or the ring's end
+  const std::byte* next_ = nullptr;   // the message after the first, once Peek has shown that
   ghost_ring* ring_ = nullptr;
-  const std::byte* slots_ = nullptr;
-  uint32_t mask_ = 0;   // slots - 1
-  uint32_t tail_ = 0;   // what the ring's tail is, or will be once padding is given back
-  uint32_t taken_ = 0;  // the tail after Consume
+  uint32_t tail_ = 0;                 // the ring's
+  uint32_t limit_tail_ = 0;           // what it is once all up to limit_ is taken
+  uint32_t mask_ = 0;                 // slots - 1
+  const std::byte* begin_ = nullptr;  // of the slots
+  const std::byte* end_ = nullptr;
+  const AbiVersion* abi_ = nullptr;
   KernelEnclave* enclave_ = nullptr;
   KernelQueue queue_;
 };

@@ -77,6 +77,7 @@ TEST_F(ChannelTest, PeekDoesNotTake) {
     EXPECT_EQ(queue_->ring().tail, 0u);
   }
   channel_.Consume();
+  EXPECT_EQ(channel_.Peek(&view), Result::kEmpty);
   EXPECT_EQ(queue_->ring().tail, 6u);
 }
 
@@ -137,6 +138,7 @@ TEST_F(ChannelTest, PaddingWhoseLengthOverflowed) {
   Open(16384);  // 128 KiB of slots: a gap of 64 KiB or more does not fit a 16-bit length
   ASSERT_TRUE(Produce(TaskYield{.gtid = 5}, 1));
   EXPECT_EQ(Take(), 1);
+  EXPECT_EQ(Take(), -1);  // gives the room back
   const uint32_t gap = 16384 - 6;
   Raw(6, {.type = MSG_NOP, .length = static_cast<uint16_t>(gap * 8), .seqnum = 77}, gap);
   ASSERT_TRUE(Produce(TaskYield{.gtid = 5}, 2));

@@ -130,16 +130,15 @@ absl::Status Enclave::Destroy() {
 }
 
 int CommitGroup::CommitSync() {
-  if (cpus_.empty()) return 1;
+  if (empty()) return 1;
   const int result = Ioctl(GHOST_IOC_SYNC_GROUP_TXN);
   if (result == 1) return 1;  // the kernel has given the transactions back
-  for (int cpu : cpus_) {
-    RunRequest& request = enclave_->run_request(cpu);
+  ForEach([](RunRequest& request) {
     // The first one that failed poisons the rest; one that was never claimed is still open.
     request.Abort();
     request.Finish();
     request.ReleaseOwnership();
-  }
+  });
   return result;
 }
 

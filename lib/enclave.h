@@ -13,6 +13,8 @@
 #ifndef GHOST_LIB_ENCLAVE_H_
 #define GHOST_LIB_ENCLAVE_H_
 
+#include <bit>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "kernel/ghost_uapi.h"
 #include "lib/base/cpu_set.h"
 #include "lib/channel.h"
 #include "lib/kernel.h"
@@ -97,16 +100,40 @@ class Enclave {
   std::vector<RunRequest> run_requests_;  // by cpu
 };
 
-// Commits of several CPUs with one ioctl. The requests must be open. Each returns 0 or -errno; the outcome of each CPU
-// is asked with run_request(cpu).Finish(). No allocation.
+// Commits of several CPUs with one ioctl. The requests of the CPUs must be open.
+//
+//     CommitGroup group(enclave);
+//     for (…) { enclave->run_request(cpu).Open(…); group.Add(cpu); }
+//     group.Submit();
+//     group.ForEach([&](RunRequest& request) { switch (request.Finish()) … });
+//     group.Clear();
+//
+// Keep one and clear it: it costs as much as there are CPUs in it. Thread: as its RunRequests.
 class CommitGroup {
  public:
-  explicit CommitGroup(Enclave* enclave) : enclave_(enclave) {}
+  explicit CommitGroup(Enclave* enclave) : enclave_(enclave), num_words_(enclave->cpus().Last() / 64 + 1) {}
 
-  void Add(int cpu) { cpus_.Add(cpu); }
-  const CpuSet& cpus() const { return cpus_; }
-  void Clear() { cpus_.Clear(); }
+  void Add(int cpu) { words_[cpu / 64] |= uint64_t{1} << (cpu % 64); }
+  bool empty() const {
+    for (int i = 0; i < num_words_; ++i) {
+      if (words_[i] != 0) return false;
+    }
+    return true;
+  }
+  void Clear() {
+    for (int i = 0; i < num_words_; ++i) words_[i] = 0;
+  }
+  // Calls visit(RunRequest&) for each CPU, in ascending order.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    for (int i = 0; i < num_words_; ++i) {
+      for (uint64_t word = words_[i]; word != 0; word &= word - 1) {
+        visit(enclave_->run_request(i * 64 + std::countr_zero(word)));
+      }
+    }
+  }
 
+  // 0 or -errno; each request's Finish() tells what came of it.
   int Submit() { return Ioctl(GHOST_IOC_COMMIT_TXN); }
   // All or none; each request must have been taken with TakeOwnership. 1 all run, 0 none does, -errno. Ownership is
   // given back in every case.
@@ -114,12 +141,15 @@ class CommitGroup {
 
  private:
   int Ioctl(unsigned long number) {
-    if (cpus_.empty()) return 0;
-    return enclave_->run_request(cpus_.First()).CommitIoctl(number, cpus_);
+    ghost_ioc_commit_txn argument = {.mask_ptr = reinterpret_cast<uint64_t>(words_),
+                                     .mask_len = static_cast<uint32_t>(num_words_ * sizeof(uint64_t)),
+                                     .flags = 0};
+    return enclave_->kernel().Ioctl(number, &argument);
   }
 
-  Enclave* enclave_;
-  CpuSet cpus_;
+  Enclave* const enclave_;
+  const int num_words_;
+  uint64_t words_[CpuSet::kWords] = {};  // a cpu_set_t
 };
 
 }  // namespace ghost

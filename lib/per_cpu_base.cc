@@ -122,7 +122,7 @@ RuntimeCounters PerCpuBase::Counters(int cpu) const {
   const Cpu* c = cpu_base(cpu);
   if (c == nullptr) return result;
   const AgentCounters& from = c->counters;
-  const auto read = [](const Counter& counter) { return counter.load(std::memory_order_relaxed); };
+  const auto read = [](const Counter& counter) { return static_cast<uint64_t>(counter.value()); };
   result.passes = read(from.passes);
   result.messages = read(from.messages);
   result.corrupt_messages = read(from.corrupt_messages);
@@ -139,7 +139,7 @@ RuntimeCounters PerCpuBase::Counters(int cpu) const {
   result.placed = read(from.placed);
   result.moved = read(from.moved);
   result.tasks = static_cast<uint64_t>(c->tasks.load(std::memory_order_relaxed));
-  result.runnable = static_cast<uint64_t>(c->runnable.load(std::memory_order_relaxed));
+  result.runnable = read(c->runnable);
   return result;
 }
 
@@ -169,7 +169,7 @@ std::string PerCpuBase::DumpState(absl::Duration timeout) {
   }
   for (int cpu : cpus()) {
     Cpu& c = *cpu_base(cpu);
-    c.attention.store(true, std::memory_order_release);
+    c.upkeep_due.store(true, std::memory_order_release);
     // Without agents (stepped) the next Step answers.
     if (c.agent != nullptr) c.request->Ping();
   }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "lib/agent.h"
+#include "lib/base/counter.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/time.h"
 #include "lib/channel.h"
@@ -47,15 +48,11 @@ class PerCpuBase : public Runtime {
   std::string DumpState(absl::Duration timeout) override;
 
  protected:
-  using Counter = std::atomic<uint64_t>;
+  // Those of RuntimeCounters that are counted; only the CPU's own agent does.
   struct AgentCounters {
-    Counter passes{0}, messages{0}, corrupt_messages{0}, lost_messages{0}, unknown_tasks{0}, illegal_changes{0},
-        commits{0}, commits_failed{0}, yields{0}, preempted{0}, blocked{0}, yielded{0}, woken{0}, placed{0}, moved{0};
+    Counter passes, messages, corrupt_messages, lost_messages, unknown_tasks, illegal_changes, commits, commits_failed,
+        yields, preempted, blocked, yielded, woken, placed, moved;
   };
-  // Only the CPU's own agent counts: no read-modify-write is needed, only that others read no torn value.
-  static void Count(Counter& counter, uint64_t more = 1) {
-    counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
-  }
 
   struct Cpu {
     explicit Cpu(int number) : cpu(number) {}
@@ -65,8 +62,8 @@ class PerCpuBase : public Runtime {
     StatusWord agent_word;
     std::unique_ptr<Agent> agent;
     AgentCounters counters;
-    std::atomic<int> runnable{0};           // written by its agent; read by whoever places a task
-    std::atomic<bool> attention{false};     // something to do between two passes
+    Counter runnable;                       // changed by its agent; read by whoever places a task
+    std::atomic<bool> upkeep_due{false};    // something to do between two passes; its agent sets it, and others
     alignas(64) std::atomic<int> tasks{0};  // at home here; written between passes only, by all
     std::atomic<int> incoming{0};           // of these, still in the mailbox
   };

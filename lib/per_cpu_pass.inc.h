@@ -9,169 +9,190 @@ namespace ghost {
 template <typename Policy>
 StepResult PerCpuRuntime<Policy>::Step(int cpu, Time now) {
   CpuState& c = *cpus_[cpu];
-  for (;;) {
-    switch (Pass(c, now)) {
-      case PassResult::kCommitted:
-        return StepResult::kCommitted;
-      case PassResult::kYielded:
-        return StepResult::kYielded;
-      case PassResult::kKernelGone:
-        return StepResult::kKernelGone;
-      case PassResult::kUpkeep:
-        Upkeep(c, now);
-    }
-  }
+  PassResult result = Pass(c, now);
+  if (result == PassResult::kUpkeep) [[unlikely]]
+    result = UpkeepAndPass(c, now);
+  static_assert(static_cast<int>(PassResult::kCommitted) == static_cast<int>(StepResult::kCommitted) &&
+                static_cast<int>(PassResult::kYielded) == static_cast<int>(StepResult::kYielded) &&
+                static_cast<int>(PassResult::kKernelGone) == static_cast<int>(StepResult::kKernelGone));
+  return static_cast<StepResult>(result);
 }
 
 template <typename Policy>
-typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Pass(CpuState& c, Time now) {
-  Count(c.counters.passes);
+[[gnu::noinline]] typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::UpkeepAndPass(CpuState& c,
+                                                                                                  Time now) {
+  PassResult result;
+  do {
+    Upkeep(c, now);
+    result = Pass(c, now);
+  } while (result == PassResult::kUpkeep);
+  return result;
+}
+
+template <typename Policy>
+[[gnu::always_inline]] inline typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Pass(CpuState& c,
+                                                                                                     Time now) {
+  c.counters.passes.Add(1);
   c.barrier = c.agent_word.barrier();
   if (!c.mailbox.empty()) TakeMail(c, now);
   const bool drained = Drain(c, now);
-  if (!drained || !c.to_place.empty() || !c.gone.empty() || c.lost_track || c.channel.overflow() != c.overflow_seen ||
-      c.attention.load(std::memory_order_acquire)) [[unlikely]] {
+  if (!drained || c.channel.overflow() != c.overflow_seen || c.upkeep_due.load(std::memory_order_acquire))
+      [[unlikely]] {
     return PassResult::kUpkeep;
   }
   return Decide(c, now);
 }
 
 template <typename Policy>
-void PerCpuRuntime<Policy>::TakeMail(CpuState& c, Time now) {
+[[gnu::noinline]] void PerCpuRuntime<Policy>::TakeMail(CpuState& c, Time now) {
   TaskList mail = c.mailbox.TakeAll();
   while (TaskBase* base = mail.PopFront()) {
     Task* task = static_cast<Task*>(base);
-    task->in_mailbox_ = false;
+    task->place_ &= ~Task::kInMailbox;
     c.incoming.fetch_sub(1, std::memory_order_relaxed);
     c.at_home.Add(task);
     // Messages may have overtaken the mail.
-    if (task->state_ == TaskState::kGone) c.gone.PushBack(task);
+    if (task->state_ == TaskState::kGone) AddGone(c, task);
     if (task->state_ != TaskState::kRunnable) continue;
-    c.runnable.store(c.runnable.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    c.runnable.Add(1);
     MakeRunnable(c, task, EnqueueReason::kNew, now);
   }
 }
 
-// False: a new task, which upkeep has to take in before anything that follows.
+// False: the first message is one that upkeep has to handle before any that follow.
 template <typename Policy>
-bool PerCpuRuntime<Policy>::Drain(CpuState& c, Time now) {
-  uint32_t count = 0;
-  bool empty = true;
-  // A ring that is filled while it is drained is left for the next pass: the barrier will have moved.
-  for (MessageView view; count <= c.channel.num_elements(); ++count) {
-    const Channel::Result result = c.channel.Peek(&view);
-    if (result == Channel::Result::kEmpty) [[likely]]
+[[gnu::always_inline]] inline bool PerCpuRuntime<Policy>::Drain(CpuState& c, Time now) {
+  // A ring that is filled while it is drained is left to the next pass: the barrier will have moved.
+  const uint32_t limit = c.channel.num_elements();
+  uint32_t left = limit;
+  bool done = true;
+  MessageView view;
+  Channel::Result result;
+  while ((result = c.channel.Peek(&view)) == Channel::Result::kMessage) {
+    if (view.type() == MSG_TASK_NEW) [[unlikely]] {
+      done = false;
       break;
-    if (result == Channel::Result::kCorrupt) [[unlikely]] {
-      c.lost_track = true;
-      Count(c.counters.corrupt_messages);
-    } else if (view.type() == MSG_TASK_NEW) [[unlikely]] {
-      empty = false;
-      break;
-    } else {
-      HandleMessage(c, view, now);
     }
+    const auto handle = [&]<typename M>(const M& message) __attribute__((always_inline)) {
+      if constexpr (requires(Task * task) { On(c, task, message, now); }) {
+        if (Task* task = Follow(c, message.gtid, view.seqnum()); task != nullptr) On(c, task, message, now);
+      }
+    };
+    if (view.Visit(c.channel.abi(), handle) != DecodeError::kOk) [[unlikely]]
+      c.counters.corrupt_messages.Add(1);
     c.channel.Consume();
+    if (--left == 0) [[unlikely]]
+      break;
   }
-  if (count != 0) {
-    Count(c.counters.messages, count);
+  if (result == Channel::Result::kCorrupt) [[unlikely]] {
+    LoseTrack(c);
+    c.counters.corrupt_messages.Add(1);
+  }
+  if (left != limit) {
+    c.counters.messages.Add(limit - left);
     c.stale = 0;
   }
-  return empty;
+  return done;
 }
 
 template <typename Policy>
-void PerCpuRuntime<Policy>::HandleMessage(CpuState& c, const MessageView& view, Time now) {
-  Message message;
-  if (view.Decode(c.channel.abi(), &message) != DecodeError::kOk) [[unlikely]] {
-    Count(c.counters.corrupt_messages);
-    return;
-  }
-  const int64_t gtid = GtidOf(message);
-  if (gtid == 0) return;  // messages about CPUs only wake the agent, which looks at everything then
+[[gnu::always_inline]] inline typename PerCpuRuntime<Policy>::Task* PerCpuRuntime<Policy>::Follow(CpuState& c,
+                                                                                                  int64_t gtid,
+                                                                                                  uint32_t seqnum) {
   Task* task = static_cast<Task*>(index_.Find(gtid));
   if (task == nullptr || task->home_ != c.cpu) [[unlikely]] {
-    Count(c.counters.unknown_tasks);
-    return;
+    c.counters.unknown_tasks.Add(1);
+    return nullptr;
   }
   // What a look at the status word has told already is no news.
-  if (static_cast<int32_t>(message.seqnum - task->seqnum_) <= 0) [[unlikely]]
-    return;
+  if (static_cast<int32_t>(seqnum - task->seqnum_) <= 0) [[unlikely]]
+    return nullptr;
   // Before the policy may let anyone see the task.
-  task->seqnum_ = message.seqnum;
-  HandleTaskMessage(c, task, message, now);
+  task->seqnum_ = seqnum;
+  return task;
 }
 
 template <typename Policy>
-void PerCpuRuntime<Policy>::HandleTaskMessage(CpuState& c, Task* task, const Message& message, Time now) {
-  switch (message.type) {
-    case MSG_TASK_BLOCKED: {
-      const auto& blocked = *std::get_if<TaskBlocked>(&message.payload);
-      task->runtime_ns_ = blocked.runtime_ns;
-      Count(c.counters.blocked);
-      if (blocked.from_switchto) NoteChainEnd(c, blocked.cpu);
-      return Block(c, task, now);
-    }
-    case MSG_TASK_WAKEUP: {
-      Count(c.counters.woken);
-      const bool deferrable = std::get_if<TaskWakeup>(&message.payload)->deferrable;
-      if (task->state_ != TaskState::kBlocked) return Count(c.counters.illegal_changes);
-      return MakeRunnable(c, task, deferrable ? EnqueueReason::kWokenDeferrable : EnqueueReason::kWoken, now);
-    }
-    case MSG_TASK_PREEMPT: {
-      const auto& preempt = *std::get_if<TaskPreempt>(&message.payload);
-      task->runtime_ns_ = preempt.runtime_ns;
-      Count(c.counters.preempted);
-      if (preempt.from_switchto) NoteChainEnd(c, preempt.cpu);
-      const bool expired = task == c.current && now >= c.slice_end;
-      return MakeRunnable(c, task, expired ? EnqueueReason::kSliceExpired : EnqueueReason::kPreempted, now);
-    }
-    case MSG_TASK_YIELD: {
-      const auto& yield = *std::get_if<TaskYield>(&message.payload);
-      task->runtime_ns_ = yield.runtime_ns;
-      Count(c.counters.yielded);
-      if (yield.from_switchto) NoteChainEnd(c, yield.cpu);
-      return MakeRunnable(c, task, EnqueueReason::kYielded, now);
-    }
-    case MSG_TASK_SWITCHTO: {
-      // It gave its CPU to another task directly; that one's message tells when the CPU is free again.
-      task->runtime_ns_ = std::get_if<TaskSwitchto>(&message.payload)->runtime_ns;
-      return Block(c, task, now);
-    }
-    case MSG_TASK_DEPARTED: {
-      const auto& departed = *std::get_if<TaskDeparted>(&message.payload);
-      if (departed.from_switchto) NoteChainEnd(c, departed.cpu);
-      return Leave(c, task);
-    }
-    case MSG_TASK_DEAD:
-      return Leave(c, task);
-    case MSG_TASK_AFFINITY_CHANGED:
-      task->needs_place_ = true;
-      if (task->state_ == TaskState::kQueued) {
-        TakeOff(c, task);
-        MakeRunnable(c, task, EnqueueReason::kNew, now);
-      }
-      return;
-    case MSG_TASK_PRIORITY_CHANGED:
-      task->nice_ = std::get_if<TaskPriorityChanged>(&message.payload)->nice;
-      if constexpr (requires { policy_.OnNiceChanged(0, task); }) policy_.OnNiceChanged(c.cpu, task);
-      return;
-    case MSG_TASK_LATCH_FAILURE:
-      return MakeRunnable(c, task, EnqueueReason::kCommitFailed, now);
-    default:
-      return;  // TASK_ON_CPU: the commit said so
-  }
+[[gnu::always_inline]] inline void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskBlocked& message,
+                                                             Time now) {
+  task->runtime_ns_ = message.runtime_ns;
+  c.counters.blocked.Add(1);
+  if (message.from_switchto) [[unlikely]]
+    NoteChainEnd(c, message.cpu);
+  Block(c, task, now);
+}
+
+template <typename Policy>
+[[gnu::always_inline]] inline void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskWakeup& message,
+                                                             Time now) {
+  c.counters.woken.Add(1);
+  if (task->state_ != TaskState::kBlocked) [[unlikely]]
+    return c.counters.illegal_changes.Add(1);
+  MakeRunnable(c, task, message.deferrable ? EnqueueReason::kWokenDeferrable : EnqueueReason::kWoken, now);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskPreempt& message, Time now) {
+  task->runtime_ns_ = message.runtime_ns;
+  c.counters.preempted.Add(1);
+  if (message.from_switchto) [[unlikely]]
+    NoteChainEnd(c, message.cpu);
+  const bool expired = task == c.current && now >= c.slice_end;
+  MakeRunnable(c, task, expired ? EnqueueReason::kSliceExpired : EnqueueReason::kPreempted, now);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskYield& message, Time now) {
+  task->runtime_ns_ = message.runtime_ns;
+  c.counters.yielded.Add(1);
+  if (message.from_switchto) [[unlikely]]
+    NoteChainEnd(c, message.cpu);
+  MakeRunnable(c, task, EnqueueReason::kYielded, now);
+}
+
+// It gave its CPU to another task directly; that one's message tells when the CPU is free again.
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskSwitchto& message, Time now) {
+  task->runtime_ns_ = message.runtime_ns;
+  Block(c, task, now);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskDeparted& message, Time) {
+  if (message.from_switchto) NoteChainEnd(c, message.cpu);
+  Leave(c, task);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskDead&, Time) {
+  Leave(c, task);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskAffinityChanged&, Time now) {
+  task->place_ |= Task::kNeedsPlace;
+  if (task->state_ != TaskState::kQueued) return;
+  TakeOff(c, task);
+  MakeRunnable(c, task, EnqueueReason::kNew, now);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskPriorityChanged& message, Time) {
+  task->nice_ = message.nice;
+  if constexpr (requires { policy_.OnNiceChanged(0, task); }) policy_.OnNiceChanged(c.cpu, task);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::On(CpuState& c, Task* task, const TaskLatchFailure&, Time now) {
+  MakeRunnable(c, task, EnqueueReason::kCommitFailed, now);
 }
 
 template <typename Policy>
 void PerCpuRuntime<Policy>::SetState(CpuState& c, Task* task, TaskState state) {
-  if (!IsLegal(task->state_, state)) [[unlikely]]
-    Count(c.counters.illegal_changes);
+  if (!IsLegal(task->state_, state)) c.counters.illegal_changes.Add(1);
   // A task on its way is not among the runnable ones of its new home yet.
-  if (!task->in_mailbox_) {
-    const int change = int{CountsAsRunnable(state)} - int{CountsAsRunnable(task->state_)};
-    if (change != 0) c.runnable.store(c.runnable.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
-  }
+  if ((task->place_ & Task::kInMailbox) == 0)
+    c.runnable.Add(int{CountsAsRunnable(state)} - int{CountsAsRunnable(task->state_)});
   task->state_ = state;
 }
 
@@ -181,7 +202,7 @@ template <typename Policy>
 void PerCpuRuntime<Policy>::NoteChainEnd(CpuState& c, int cpu) {
   if (cpu == c.cpu || !cpus().Contains(cpu)) return;
   c.to_ping.Add(cpu);
-  c.attention.store(true, std::memory_order_relaxed);
+  NeedUpkeep(c);
 }
 
 // Out of the run queue, off the CPU: kRunnable then, if it was in one of them.
@@ -191,37 +212,50 @@ void PerCpuRuntime<Policy>::TakeOff(CpuState& c, Task* task) {
     policy_.Dequeue(c.cpu, task);
     SetState(c, task, TaskState::kRunnable);
   }
-  if (c.current == task) {
-    c.current = nullptr;
-    c.slice_end = Time::Infinite();
-  }
+  if (c.current == task) c.current = nullptr;
 }
 
 template <typename Policy>
-void PerCpuRuntime<Policy>::Block(CpuState& c, Task* task, Time now) {
-  TakeOff(c, task);
-  SetState(c, task, TaskState::kBlocked);
+inline void PerCpuRuntime<Policy>::Block(CpuState& c, Task* task, Time now) {
+  if (task->state_ == TaskState::kOnCpu) [[likely]] {
+    static_assert(IsLegal(TaskState::kOnCpu, TaskState::kBlocked));
+    task->state_ = TaskState::kBlocked;
+    c.runnable.Add(-1);
+    if (c.current == task) c.current = nullptr;
+  } else {
+    TakeOff(c, task);
+    SetState(c, task, TaskState::kBlocked);
+  }
   if constexpr (requires { policy_.OnBlocked(0, task, now); }) policy_.OnBlocked(c.cpu, task, now);
 }
 
 // From asleep, from a CPU, or from nowhere, into the run queue; or to be placed first.
 template <typename Policy>
-void PerCpuRuntime<Policy>::MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now) {
-  if (task->state_ == TaskState::kQueued) [[unlikely]]
-    return Count(c.counters.illegal_changes);
-  if (c.current == task) {
-    c.current = nullptr;
-    c.slice_end = Time::Infinite();
+inline void PerCpuRuntime<Policy>::MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now) {
+  if (task->place_ != 0 || task->state_ == TaskState::kQueued) [[unlikely]] {
+    return AskForPlace(c, task);
   }
-  if (task->needs_place_ || task->in_mailbox_) [[unlikely]] {
-    if (task->state_ != TaskState::kRunnable) SetState(c, task, TaskState::kRunnable);
-    // It stands in one line only; whoever finds it there goes on with it.
-    if (task->in_mailbox_ || std::exchange(task->waits_for_place_, true)) return;
-    c.to_place.PushBack(task);
-    return;
+  static_assert(IsLegal(TaskState::kBlocked, TaskState::kQueued) && IsLegal(TaskState::kOnCpu, TaskState::kQueued) &&
+                IsLegal(TaskState::kRunnable, TaskState::kQueued));
+  if (CountsAsRunnable(task->state_)) {
+    if (c.current == task) c.current = nullptr;
+  } else {
+    c.runnable.Add(1);
   }
-  SetState(c, task, TaskState::kQueued);
+  task->state_ = TaskState::kQueued;
   policy_.Enqueue(c.cpu, task, reason, now);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::AskForPlace(CpuState& c, Task* task) {
+  if (task->state_ == TaskState::kQueued) return c.counters.illegal_changes.Add(1);
+  if (c.current == task) c.current = nullptr;
+  if (task->state_ != TaskState::kRunnable) SetState(c, task, TaskState::kRunnable);
+  // It stands in one line only; whoever finds it there goes on with it.
+  if ((task->place_ & (Task::kInMailbox | Task::kWaitsForPlace)) != 0) return;
+  task->place_ |= Task::kWaitsForPlace;
+  c.to_place.PushBack(task);
+  NeedUpkeep(c);
 }
 
 template <typename Policy>
@@ -229,14 +263,15 @@ void PerCpuRuntime<Policy>::Leave(CpuState& c, Task* task) {
   TakeOff(c, task);
   SetState(c, task, TaskState::kGone);
   // Whoever finds it in the mailbox or in the list of tasks to place buries it.
-  if (!task->in_mailbox_ && !task->waits_for_place_) c.gone.PushBack(task);
+  if ((task->place_ & (Task::kInMailbox | Task::kWaitsForPlace)) == 0) AddGone(c, task);
 }
 
 template <typename Policy>
-typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Decide(CpuState& c, Time now) {
+[[gnu::always_inline]] inline typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Decide(CpuState& c,
+                                                                                                       Time now) {
   if (c.agent_word.boosted_priority()) [[unlikely]] {
     // Another class wants this CPU. A task that was latched now would be preempted before it ran.
-    return Yield(c, c.runnable.load(std::memory_order_relaxed) > 0 ? RTLA_ON_IDLE : 0);
+    return Yield(c, c.runnable.value() > 0 ? RTLA_ON_IDLE : 0);
   }
   // Where agents do not share their CPU with tasks, a task may run on while its agent drains.
   if (c.current != nullptr) return Yield(c, 0);
@@ -246,8 +281,10 @@ typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Decide(CpuStat
 }
 
 template <typename Policy>
-typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Run(CpuState& c, Task* task, Time slice_end,
-                                                                      Time now) {
+[[gnu::always_inline]] inline typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Run(CpuState& c,
+                                                                                                    Task* task,
+                                                                                                    Time slice_end,
+                                                                                                    Time now) {
   c.request->Open({.gtid = task->gtid_,
                    .task_barrier = task->seqnum_,
                    .agent_barrier = c.barrier,
@@ -255,8 +292,9 @@ typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Run(CpuState& 
   const Outcome outcome = c.request->Commit();
   if (outcome != Outcome::kRunning) [[unlikely]]
     return RunFailed(c, task, outcome, now);
-  Count(c.counters.commits);
-  SetState(c, task, TaskState::kOnCpu);
+  c.counters.commits.Add(1);
+  static_assert(IsLegal(TaskState::kQueued, TaskState::kOnCpu));
+  task->state_ = TaskState::kOnCpu;
   c.current = task;
   c.slice_end = slice_end;
   c.stale = 0;
@@ -267,13 +305,14 @@ typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Run(CpuState& 
 template <typename Policy>
 void PerCpuRuntime<Policy>::NoteStale(CpuState& c) {
   constexpr int kEnough = 3;
-  if (++c.stale >= kEnough) c.lost_track = true;
+  if (++c.stale >= kEnough) LoseTrack(c);
 }
 
 template <typename Policy>
-typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::RunFailed(CpuState& c, Task* task, Outcome outcome,
-                                                                            Time now) {
-  Count(c.counters.commits_failed);
+[[gnu::noinline]] typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::RunFailed(CpuState& c, Task* task,
+                                                                                              Outcome outcome,
+                                                                                              Time now) {
+  c.counters.commits_failed.Add(1);
   SetState(c, task, TaskState::kRunnable);
   if (outcome == Outcome::kTaskGone) return PassResult::kYielded;  // its last message buries it
   MakeRunnable(c, task, EnqueueReason::kCommitFailed, now);
@@ -294,7 +333,7 @@ typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::RunFailed(CpuS
 
 template <typename Policy>
 typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Yield(CpuState& c, int run_flags) {
-  Count(c.counters.yields);
+  c.counters.yields.Add(1);
   const int result = c.request->LocalYield(c.barrier, run_flags);
   if (result == 0 || result == -ESTALE || result == -EINTR) [[likely]]
     return PassResult::kYielded;

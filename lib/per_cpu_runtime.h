@@ -28,7 +28,6 @@
 #define GHOST_LIB_PER_CPU_RUNTIME_H_
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <memory>
 #include <string>
@@ -37,6 +36,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernel/abi/message.h"
+#include "kernel/abi/message_decoder.h"
 #include "kernel/ghost_uapi.h"
 #include "lib/per_cpu_base.h"
 #include "lib/policy.h"
@@ -63,7 +63,7 @@ class PerCpuRuntime final : public PerCpuBase {
 
   struct alignas(64) CpuState : Cpu {
     CpuState(int number, size_t num_cpus) : Cpu(number), loads(num_cpus) {}
-    Task* current = nullptr;  // a task that was given this CPU, and no message said that it left
+    Task* current = nullptr;  // a task that was given this CPU, and of which no message says that it left
     Time slice_end = Time::Infinite();
     uint32_t barrier = 0;     // of the agent, read before draining
     int stale = 0;            // refusals in a row, without a message between them
@@ -88,10 +88,22 @@ class PerCpuRuntime final : public PerCpuBase {
 
   // -- The pass --
   PassResult Pass(CpuState& c, Time now);
+  PassResult UpkeepAndPass(CpuState& c, Time now);
   void TakeMail(CpuState& c, Time now);
   bool Drain(CpuState& c, Time now);
-  void HandleMessage(CpuState& c, const MessageView& view, Time now);
-  void HandleTaskMessage(CpuState& c, Task* task, const Message& message, Time now);
+  // The task of a message, brought up to date with its sequence number; null: nothing to do about it here.
+  Task* Follow(CpuState& c, int64_t gtid, uint32_t seqnum);
+  // One for each message about a task; what else there is only wakes the agent, which looks at everything then.
+  void On(CpuState& c, Task* task, const TaskBlocked& message, Time now);
+  void On(CpuState& c, Task* task, const TaskWakeup& message, Time now);
+  void On(CpuState& c, Task* task, const TaskPreempt& message, Time now);
+  void On(CpuState& c, Task* task, const TaskYield& message, Time now);
+  void On(CpuState& c, Task* task, const TaskSwitchto& message, Time now);
+  void On(CpuState& c, Task* task, const TaskDeparted& message, Time now);
+  void On(CpuState& c, Task* task, const TaskDead& message, Time now);
+  void On(CpuState& c, Task* task, const TaskAffinityChanged& message, Time now);
+  void On(CpuState& c, Task* task, const TaskPriorityChanged& message, Time now);
+  void On(CpuState& c, Task* task, const TaskLatchFailure& message, Time now);
   PassResult Decide(CpuState& c, Time now);
   PassResult Run(CpuState& c, Task* task, Time slice_end, Time now);
   static void NoteStale(CpuState& c);
@@ -99,17 +111,24 @@ class PerCpuRuntime final : public PerCpuBase {
   PassResult Yield(CpuState& c, int run_flags);
 
   // -- Tasks' states --
-  static bool CountsAsRunnable(TaskState state) {
-    return state == TaskState::kRunnable || state == TaskState::kQueued || state == TaskState::kOnCpu;
-  }
   void SetState(CpuState& c, Task* task, TaskState state);
+  static void NeedUpkeep(CpuState& c) { c.upkeep_due.store(true, std::memory_order_relaxed); }
+  static void LoseTrack(CpuState& c) {
+    c.lost_track = true;
+    NeedUpkeep(c);
+  }
+  static void AddGone(CpuState& c, Task* task) {
+    c.gone.PushBack(task);
+    NeedUpkeep(c);
+  }
   void NoteChainEnd(CpuState& c, int cpu);
   void TakeOff(CpuState& c, Task* task);
   void Block(CpuState& c, Task* task, Time now);
   void MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now);
+  void AskForPlace(CpuState& c, Task* task);
   void Leave(CpuState& c, Task* task);
   // Follows what a status word, or a repeated TASK_NEW, says of the task.
-  void Follow(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now);
+  void Adjust(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now);
 
   // -- Upkeep --
   void Upkeep(CpuState& c, Time now);

@@ -17,18 +17,17 @@ PerCpuRuntime<Policy>::PerCpuRuntime(Enclave* enclave, RuntimeOptions options)
 }
 
 template <typename Policy>
-void PerCpuRuntime<Policy>::Upkeep(CpuState& c, Time now) {
-  const bool asked = c.attention.exchange(false, std::memory_order_acquire);
+[[gnu::noinline]] void PerCpuRuntime<Policy>::Upkeep(CpuState& c, Time now) {
+  c.upkeep_due.exchange(false, std::memory_order_acquire);
   if (const uint32_t overflow = c.channel.overflow(); overflow != c.overflow_seen) {
-    Count(c.counters.lost_messages, overflow - c.overflow_seen);
+    c.counters.lost_messages.Add(overflow - c.overflow_seen);
     c.overflow_seen = overflow;
-    c.lost_track = true;
+    LoseTrack(c);
   }
   AdmitNewTasks(c, now);
   if (std::exchange(c.lost_track, false)) LookAfresh(c, now);
   PlaceTasks(c, now);
   while (TaskBase* task = c.gone.PopFront()) Bury(c, static_cast<Task*>(task));
-  if (!asked) return;
   for (int cpu : c.to_ping) cpus_[cpu]->request->Ping();
   c.to_ping.Clear();
   ServeDump(c);
@@ -42,9 +41,9 @@ void PerCpuRuntime<Policy>::AdmitNewTasks(CpuState& c, Time now) {
     if (view.Decode(c.channel.abi(), &message) == DecodeError::kOk) {
       Admit(c, *std::get_if<TaskNew>(&message.payload), message.seqnum, now);
     } else {
-      Count(c.counters.corrupt_messages);
+      c.counters.corrupt_messages.Add(1);
     }
-    Count(c.counters.messages);
+    c.counters.messages.Add(1);
     c.channel.Consume();
   }
 }
@@ -55,16 +54,16 @@ void PerCpuRuntime<Policy>::Admit(CpuState& c, const TaskNew& news, uint32_t seq
   if (known != nullptr && known->status_word_.info().id == news.sw_info.id &&
       known->status_word_.info().index == news.sw_info.index) {
     // Told again (somebody wrote `discover tasks`). Another CPU's task is that CPU's business.
-    if (known->home_ != c.cpu || known->in_mailbox_) return Count(c.counters.unknown_tasks);
+    if (known->home_ != c.cpu || (known->place_ & Task::kInMailbox) != 0) return c.counters.unknown_tasks.Add(1);
     if (static_cast<int32_t>(seqnum - known->seqnum_) <= 0) return;
     known->seqnum_ = seqnum;
-    return Follow(c, known, news.runnable, known->state_ == TaskState::kOnCpu, now);
+    return Adjust(c, known, news.runnable, known->state_ == TaskState::kOnCpu, now);
   }
   Task* task = AddTask(c, news.gtid, seqnum, enclave()->status_words().Find(news.sw_info));
   task->parent_gtid_ = news.parent_gtid;
   task->nice_ = news.nice.value_or(0);
   task->runtime_ns_ = news.runtime_ns;
-  Follow(c, task, news.runnable, false, now);
+  Adjust(c, task, news.runnable, false, now);
 }
 
 template <typename Policy>
@@ -87,11 +86,11 @@ void PerCpuRuntime<Policy>::AdoptTask(int cpu, const Enclave::DiscoveredTask& fo
   CpuState& c = *cpus_[cpu];
   Task* task = AddTask(c, found.gtid, found.barrier, found.status_word);
   task->runtime_ns_ = found.runtime_ns;
-  Follow(c, task, found.runnable, found.on_cpu, Time());
+  Adjust(c, task, found.runnable, found.on_cpu, Time());
 }
 
 template <typename Policy>
-void PerCpuRuntime<Policy>::Follow(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now) {
+void PerCpuRuntime<Policy>::Adjust(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now) {
   const TaskState state = task->state_;
   if (on_cpu) {
     // Its next message says when it leaves the CPU, whichever that is.
@@ -114,7 +113,7 @@ void PerCpuRuntime<Policy>::UpdateAffinity(Task* task) {
   // A task that has just died has none; its last message is on the way.
   task->allowed_ = affinity.ok() ? *affinity & cpus() : cpus();
   if (task->allowed_.empty()) task->allowed_ = cpus();
-  task->needs_place_ = false;
+  task->place_ &= ~Task::kNeedsPlace;
 }
 
 template <typename Policy>
@@ -124,7 +123,7 @@ void PerCpuRuntime<Policy>::PlaceTasks(CpuState& c, Time now) {
   list.Take(&c.to_place);
   while (TaskBase* base = list.PopFront()) {
     Task* task = static_cast<Task*>(base);
-    task->waits_for_place_ = false;
+    task->place_ &= ~Task::kWaitsForPlace;
     if (task->state_ == TaskState::kGone) c.gone.PushBack(task);
     if (task->state_ == TaskState::kRunnable) Place(c, task, now);
   }
@@ -137,19 +136,19 @@ void PerCpuRuntime<Policy>::Place(CpuState& c, Task* task, Time now) {
     const CpuState& other = *cpus_[cpu];
     // The task itself stands in its home's figures until it has a place.
     const int self = cpu == c.cpu ? 1 : 0;
-    c.loads[cpu] = {.runnable = other.runnable.load(std::memory_order_relaxed) +
-                                other.incoming.load(std::memory_order_relaxed) - self,
-                    .tasks = other.tasks.load(std::memory_order_relaxed) - self};
+    c.loads[cpu] = {
+        .runnable = static_cast<int>(other.runnable.value()) + other.incoming.load(std::memory_order_relaxed) - self,
+        .tasks = other.tasks.load(std::memory_order_relaxed) - self};
   }
   int cpu = policy_.PlaceTask(*task, CpuLoads(task->allowed_, c.loads.data()));
   if (!task->allowed_.Contains(cpu)) cpu = task->allowed_.First();
-  Count(c.counters.placed);
+  c.counters.placed.Add(1);
   if (cpu == c.cpu) return MakeRunnable(c, task, EnqueueReason::kNew, now);
   const int result = MoveTo(c, *cpus_[cpu], task);
   if (result >= 0) return;
   if (result == -ENOENT) return;  // it is dying: it waits, in no queue, for the message that says so
   if (result == -ESTALE) {        // a message of its that we have not seen: drain, and place it then
-    task->needs_place_ = true;
+    task->place_ |= Task::kNeedsPlace;
     NoteStale(c);
   }
   MakeRunnable(c, task, EnqueueReason::kNew, now);
@@ -160,19 +159,19 @@ template <typename Policy>
 int PerCpuRuntime<Policy>::MoveTo(CpuState& c, CpuState& target, Task* task) {
   c.at_home.Remove(task);
   task->home_ = target.cpu;
-  task->in_mailbox_ = true;
+  task->place_ |= Task::kInMailbox;
   const int result = target.channel.Associate(task->gtid_, task->seqnum_);
   if (result < 0) {
-    task->in_mailbox_ = false;
+    task->place_ &= ~Task::kInMailbox;
     task->home_ = c.cpu;
     c.at_home.Add(task);
     return result;
   }
-  c.runnable.store(c.runnable.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  c.runnable.Add(-1);
   c.tasks.fetch_sub(1, std::memory_order_relaxed);
   target.tasks.fetch_add(1, std::memory_order_relaxed);
   target.incoming.fetch_add(1, std::memory_order_relaxed);
-  Count(c.counters.moved);
+  c.counters.moved.Add(1);
   target.mailbox.Push(task);
   target.request->Ping();
   return result;
@@ -208,7 +207,7 @@ void PerCpuRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
     // Only a task whose messages come here, and whose TASK_NEW was sent.
     if (c.channel.Associate(gtid, barrier) != GHOST_ASSOC_SF_ALREADY) return;
     Task* task = AddTask(c, gtid, barrier, word);
-    Follow(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
+    Adjust(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
   });
 }
 
@@ -222,15 +221,14 @@ void PerCpuRuntime<Policy>::LookAfreshAt(CpuState& c, Task* task, Time now) {
     return Leave(c, task);
   }
   task->seqnum_ = barrier;
-  Follow(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
+  Adjust(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
 }
 
 template <typename Policy>
 void PerCpuRuntime<Policy>::DescribeCpu(int cpu, std::string* text) {
   const CpuState& c = *cpus_[cpu];
   absl::StrAppend(text, "cpu ", cpu, ": runs ", c.current == nullptr ? "nothing" : absl::StrCat(c.current->gtid_), ", ",
-                  c.runnable.load(std::memory_order_relaxed), " runnable of ", c.tasks.load(std::memory_order_relaxed),
-                  " tasks\n");
+                  c.runnable.value(), " runnable of ", c.tasks.load(std::memory_order_relaxed), " tasks\n");
   for (const TaskBase* base = c.at_home.first(); base != nullptr; base = TasksAtHome::Next(base)) {
     const Task* task = static_cast<const Task*>(base);
     absl::StrAppend(text, "  task ", task->gtid_, " tid ", task->gtid_ >> 41, " ", TaskStateName(task->state_),

@@ -78,7 +78,11 @@ class RunRequest {
   void ReleaseOwnership() { __atomic_store_n(&txn_->sync_group_owner, GHOST_TXN_NO_OWNER, __ATOMIC_RELEASE); }
 
   // The commit ioctl, without waiting for the outcome. 0 or -errno.
-  int Submit() { return CommitIoctl(GHOST_IOC_COMMIT_TXN, mask_); }
+  int Submit() {
+    ghost_ioc_commit_txn argument = {
+        .mask_ptr = reinterpret_cast<uint64_t>(&mask_.words()), .mask_len = sizeof(mask_.words()), .flags = 0};
+    return enclave_->Ioctl(GHOST_IOC_COMMIT_TXN, &argument);
+  }
   // Submit, and the outcome. For the caller's own CPU: returns when the agent runs again.
   Outcome Commit() {
     if (int result = Submit(); result < 0) return Outcome::kKernelGone;
@@ -110,12 +114,6 @@ class RunRequest {
   int sync_group_owner() const { return __atomic_load_n(&txn_->sync_group_owner, __ATOMIC_ACQUIRE); }
 
  private:
-  friend class CommitGroup;
-  int CommitIoctl(unsigned long number, const CpuSet& cpus) {
-    ghost_ioc_commit_txn argument = {
-        .mask_ptr = reinterpret_cast<uint64_t>(cpus.words().data()), .mask_len = sizeof(cpus.words()), .flags = 0};
-    return enclave_->Ioctl(number, &argument);
-  }
   Outcome FinishSlow(int32_t state);
 
   ghost_txn* txn_ = nullptr;

@@ -34,17 +34,23 @@ inline constexpr int kNumTaskStates = 6;
 
 const char* TaskStateName(TaskState state);
 
-// The table.
+// The table of legal changes: row `from`, bit `to`. One word, so that asking it is a shift.
+inline constexpr uint64_t kLegalChanges =
+    uint64_t{0b110110} << 8 * static_cast<int>(TaskState::kNew) |
+    uint64_t{0b111110} << 8 * static_cast<int>(TaskState::kBlocked) |  // on cpu, and blocked again: switchto
+    uint64_t{0b101000} << 8 * static_cast<int>(TaskState::kRunnable) |
+    uint64_t{0b010100} << 8 * static_cast<int>(TaskState::kQueued) |
+    uint64_t{0b101110} << 8 * static_cast<int>(TaskState::kOnCpu) |
+    uint64_t{0b000000} << 8 * static_cast<int>(TaskState::kGone);
+
 constexpr bool IsLegal(TaskState from, TaskState to) {
-  constexpr uint8_t kNext[kNumTaskStates] = {
-      /* new      */ 0b110110,
-      /* blocked  */ 0b111110,  // on cpu, and blocked again: another task gave it its CPU (switchto)
-      /* runnable */ 0b101000,
-      /* queued   */ 0b010100,
-      /* on cpu   */ 0b101110,
-      /* gone     */ 0b000000,
-  };
-  return ((kNext[static_cast<int>(from)] >> static_cast<int>(to)) & 1) != 0;
+  return ((kLegalChanges >> (8 * static_cast<int>(from) + static_cast<int>(to))) & 1) != 0;
+}
+
+// Whether it wants a CPU, or has one.
+constexpr bool CountsAsRunnable(TaskState state) {
+  constexpr uint32_t kRunnableStates = 0b011100;
+  return ((kRunnableStates >> static_cast<int>(state)) & 1) != 0;
 }
 
 class TaskBase {
@@ -80,10 +86,14 @@ class TaskBase {
 
   int64_t gtid_ = 0;
   uint32_t seqnum_ = 0;
+  // Why it cannot just join the run queue; 0: it can.
+  enum : uint8_t {
+    kNeedsPlace = 1,     // its affinity is not known, or has changed: ask where it goes when it can run
+    kWaitsForPlace = 2,  // it stands in its CPU's list of tasks to place
+    kInMailbox = 4,      // handed to its home, which has not taken it yet
+  };
   TaskState state_ = TaskState::kNew;
-  bool in_mailbox_ = false;       // handed to its home, which has not taken it yet
-  bool needs_place_ = true;       // its affinity is not known, or has changed: ask where it goes when it can run
-  bool waits_for_place_ = false;  // in its CPU's list of tasks to place
+  uint8_t place_ = kNeedsPlace;
   int home_ = -1;
   int nice_ = 0;
   uint64_t runtime_ns_ = 0;

@@ -44,17 +44,15 @@ class TaskIndex {
   void Erase(TaskBase* task);
 
  private:
-  // gtid: 22 bits of thread id above 41 of sequence number. Ids repeat while an old task of the same id is not buried,
-  // or after an exec by a thread that is not the leader: those stand in one slot's chain.
+  // gtid: a sign, 22 bits of thread id, 41 of sequence number. Ids repeat while an old task of the same id is not
+  // buried, or after an exec by a thread that is not the leader: those stand in one slot's chain.
   static constexpr int kSequenceBits = 41;
-  static constexpr size_t kSlots = size_t{1} << 22;
+  static constexpr size_t kSlots = size_t{1} << (64 - kSequenceBits);
 
-  std::atomic<TaskBase*>& Slot(int64_t gtid) const {
-    return slots_[(static_cast<uint64_t>(gtid) >> kSequenceBits) & (kSlots - 1)];
-  }
+  std::atomic<TaskBase*>& Slot(int64_t gtid) const { return slots_[static_cast<uint64_t>(gtid) >> kSequenceBits]; }
   TaskBase* FindSlow(TaskBase* first, int64_t gtid) const;
 
-  std::atomic<TaskBase*>* slots_;  // address space of 32 MiB; only touched pages are memory
+  std::atomic<TaskBase*>* slots_;  // address space of 64 MiB; only touched pages are memory
   mutable std::mutex mutex_;       // chains
 };
 

@@ -67,10 +67,9 @@ constexpr auto kAlternatives = std::make_index_sequence<std::variant_size_v<Payl
 
 namespace message_internal {
 
-DecodeError WhatIsWrong(const AbiVersion& abi, ghost_msg header) {
-  if (header.length < sizeof(ghost_msg)) return DecodeError::kTruncated;
-  const bool known =
-      header.type < abi.payload_size.size() && header.type != MSG_NOP && abi.payload_size[header.type] >= 0;
+DecodeError WhatIsWrong(const AbiVersion& abi, uint16_t type, uint16_t length) {
+  if (length < sizeof(ghost_msg)) return DecodeError::kTruncated;
+  const bool known = type < abi.payload_size.size() && type != MSG_NOP && abi.payload_size[type] >= 0;
   return known ? DecodeError::kShortPayload : DecodeError::kUnknownType;
 }
 

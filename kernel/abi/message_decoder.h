@@ -155,8 +155,8 @@ inline bool HasIsAgent(const AbiVersion& abi) {
   return abi.cpu_tick_size == static_cast<int>(sizeof(ghost_msg_payload_cpu_tick));
 }
 
-// Why VisitMessage refuses a message.
-DecodeError WhatIsWrong(const AbiVersion& abi, ghost_msg header);
+// Why VisitMessage refuses a message. (Two numbers, not the header: a struct would be put together for each message.)
+DecodeError WhatIsWrong(const AbiVersion& abi, uint16_t type, uint16_t length);
 
 }  // namespace message_internal
 
@@ -168,7 +168,7 @@ template <typename Visitor>
                                                        const std::byte* payload, Visitor&& visit) {
   using namespace message_internal;  // NOLINT: names of the decoders above
   if (header.type >= abi.too_short.size() || header.length <= abi.too_short[header.type]) [[unlikely]] {
-    return WhatIsWrong(abi, header);
+    return WhatIsWrong(abi, header.type, header.length);
   }
   switch (header.type) {
     case MSG_TASK_NEW:

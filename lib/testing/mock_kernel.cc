@@ -418,9 +418,13 @@ MockKernel::MockKernel(int num_cpus, uint32_t abi) : num_cpus_(num_cpus), versio
 absl::StatusOr<std::vector<EnclaveInfo>> MockKernel::ListEnclaves() { return std::vector<EnclaveInfo>(); }
 
 absl::StatusOr<std::unique_ptr<KernelEnclave>> MockKernel::CreateEnclave(const CpuSet& cpus) {
-  auto enclave = std::make_unique<MockEnclave>(num_cpus_, cpus, &abi());
+  std::unique_ptr<MockEnclave> enclave = MakeEnclave(num_cpus_, cpus);
   enclave_ = enclave.get();
   return enclave;
+}
+
+std::unique_ptr<MockEnclave> MockKernel::MakeEnclave(int num_cpus, const CpuSet& cpus) {
+  return std::make_unique<MockEnclave>(num_cpus, cpus, &abi());
 }
 
 absl::StatusOr<std::unique_ptr<KernelEnclave>> MockKernel::AttachEnclave(absl::string_view directory) {

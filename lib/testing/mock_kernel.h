@@ -77,6 +77,7 @@ class MockEnclave : public KernelEnclave {
   MockQueue& queue(int fd) { return *queues_.at(fd); }
   int queue_of_task(int64_t gtid);  // fd
   int queue_of_agent(int cpu);
+  int num_cpus() const { return num_cpus_; }
   int default_queue() const { return default_queue_; }
   bool HasTask(int64_t gtid);
 
@@ -175,6 +176,9 @@ class MockKernel : public Kernel {
 
   // The enclave that was created last; it lives as long as the Enclave that holds it.
   MockEnclave* enclave() { return enclave_; }
+
+ protected:
+  virtual std::unique_ptr<MockEnclave> MakeEnclave(int num_cpus, const CpuSet& cpus);
 
  private:
   const std::string root_ = "mock";

@@ -16,30 +16,6 @@ int FifoPolicy::PlaceTask(const Task& task, const CpuLoads& loads) {
   return best;
 }
 
-void FifoPolicy::Enqueue(int cpu, Task* task, EnqueueReason reason, Time) {
-  task->boosted =
-      reason == EnqueueReason::kPreempted || reason == EnqueueReason::kWoken || reason == EnqueueReason::kCommitFailed;
-  Queue& tasks = queues_[cpu].tasks;
-  if (task->boosted) {
-    tasks.push_front(*task);
-  } else {
-    tasks.push_back(*task);
-  }
-}
-
-void FifoPolicy::Dequeue(int cpu, Task* task) {
-  Queue& tasks = queues_[cpu].tasks;
-  tasks.erase(tasks.iterator_to(*task));
-}
-
-Pick<FifoPolicy::Task> FifoPolicy::PickNext(int cpu, Time) {
-  Queue& tasks = queues_[cpu].tasks;
-  if (tasks.empty()) return {};
-  Task* task = &tasks.front();
-  tasks.pop_front();
-  return {.task = task};
-}
-
 void FifoPolicy::Describe(const Task& task, std::string* line) const {
   if (task.state() == TaskState::kQueued && task.boosted) line->append(" boosted");
 }

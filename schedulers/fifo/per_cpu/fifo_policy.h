@@ -1,10 +1,8 @@
 // Per-CPU FIFO: tasks run in the order in which they came, each until it blocks or yields.
 //
-//   * A task that becomes runnable for the first time joins the allowed CPU with the fewest runnable tasks, and stays
-//   there
+//   * A task that becomes runnable for the first time joins the allowed CPU with the fewest runnable tasks, and stays there
 //     for life, or until its affinity forbids it.
-//   * It queues at the back. In front go: a task that was preempted (it was not done), one woken from a wait that
-//   others
+//   * It queues at the back. In front go: a task that was preempted (it was not done), one woken from a wait that others
 //     may depend on (not deferrable: not a timer, futex or poll), and one that was chosen but did not get on the CPU.
 //   * No time slice; sched_yield sends it to the back.
 //
@@ -32,19 +30,40 @@ class FifoPolicy {
   explicit FifoPolicy(const PolicyConfig& config) : queues_(config.cpus.Last() + 1) {}
 
   int PlaceTask(const Task& task, const CpuLoads& loads);
-  void Enqueue(int cpu, Task* task, EnqueueReason reason, Time now);
-  void Dequeue(int cpu, Task* task);
-  Pick<Task> PickNext(int cpu, Time now);
+
+  void Enqueue(int cpu, Task* task, EnqueueReason reason, Time) {
+    Queue& tasks = queues_[cpu].tasks;
+    task->boosted = GoesInFront(reason);
+    tasks.insert(task->boosted ? tasks.begin() : tasks.end(), *task);
+  }
+
+  void Dequeue(int cpu, Task* task) {
+    Queue& tasks = queues_[cpu].tasks;
+    tasks.erase(tasks.iterator_to(*task));
+  }
+
+  Pick<Task> PickNext(int cpu, Time) {
+    Queue& tasks = queues_[cpu].tasks;
+    if (tasks.empty()) return {};
+    Task* task = &tasks.front();
+    tasks.pop_front();
+    return {.task = task};
+  }
+
   void Describe(const Task& task, std::string* line) const;
 
  private:
-  using Queue =
-      boost::intrusive::list<Task,
-                             boost::intrusive::member_hook<Task, boost::intrusive::list_member_hook<>, &Task::link>,
-                             boost::intrusive::constant_time_size<false>>;
+  using Queue = boost::intrusive::list<
+      Task, boost::intrusive::member_hook<Task, boost::intrusive::list_member_hook<>, &Task::link>,
+      boost::intrusive::constant_time_size<false>>;
   struct alignas(64) CpuQueue {
     Queue tasks;
   };
+
+  static bool GoesInFront(EnqueueReason reason) {
+    return reason == EnqueueReason::kPreempted || reason == EnqueueReason::kWoken ||
+           reason == EnqueueReason::kCommitFailed;
+  }
 
   std::vector<CpuQueue> queues_;  // by cpu
 };
