@@ -1,5 +1,7 @@
 #include "kernel/usermode/core/scheduler.h"
 
+#include <utility>
+
 #include "kernel/usermode/core/kernel.h"
 #include "lib/base/logging.h"
 
@@ -107,6 +109,7 @@ void Scheduler::LeftCpu(Task& task, TaskState state) {
   cpu.status.busy_ns += static_cast<uint64_t>(now - task.on_cpu_since_ns);
   task.preempting = false;
   task.state = state;
+  cpu.vacated_ns = state == TaskState::kBlocked && !task.enclave->waiting.empty() ? now : 0;
   if (state == TaskState::kRunnable) StartWaiting(task);
   Resched(cpu);
 }
@@ -260,10 +263,19 @@ void Scheduler::Start(Cpu& cpu, Task& task) {
   task.state = TaskState::kRunning;
   task.cpu = cpu.id;
   task.on_cpu_since_ns = state_.driver->NowNs();
+  CountStart(cpu, task);
   cpu.current = &task;
   task.word.SetOnCpu(task.on_cpu_since_ns);
   state_.driver->Run(task.gtid, cpu.id);
   kernel_.ticker.Need();
+}
+
+void Scheduler::CountStart(Cpu& cpu, const Task& task) {
+  EnclaveCounters& counters = task.enclave->counters;
+  counters.runnable_to_run_ns.Add(static_cast<uint64_t>(task.on_cpu_since_ns - task.waiting_since_ns));
+  if (const int64_t since = std::exchange(cpu.vacated_ns, 0); since != 0) {
+    counters.block_to_run_ns.Add(static_cast<uint64_t>(task.on_cpu_since_ns - since));
+  }
 }
 
 void Scheduler::PreemptPrev(Cpu& cpu) {

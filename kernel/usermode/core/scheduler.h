@@ -86,6 +86,7 @@ class Scheduler {
   void PickOtherClass(Cpu& cpu);
   void StartLatched(Cpu& cpu);
   void Start(Cpu& cpu, Task& task);
+  void CountStart(Cpu& cpu, const Task& task);
   void PreemptPrev(Cpu& cpu);
   void Resume(Agent& agent);
 

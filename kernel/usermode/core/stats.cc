@@ -44,6 +44,12 @@ std::string CommitsJson(const EnclaveCounters& counters) {
   return absl::StrCat("{", absl::StrJoin(parts, ", "), "}");
 }
 
+// Times in ns.
+std::string HistogramJson(const Histogram& histogram) {
+  return absl::StrCat("{\"count\": ", histogram.count(), ", \"p50_ns\": ", histogram.Percentile(0.5),
+                      ", \"p99_ns\": ", histogram.Percentile(0.99), ", \"max_ns\": ", histogram.max(), "}");
+}
+
 std::string EnclaveJson(const Enclave& enclave) {
   const EnclaveCounters& counters = enclave.counters;
   return absl::StrCat("    {\"id\": ", enclave.id, ", \"abi\": ", enclave.abi->number, ", \"cpus\": \"",
@@ -53,7 +59,9 @@ std::string EnclaveJson(const Enclave& enclave) {
                       ", \"status_words\": ", enclave.words.allocated(),
                       ",\n     \"messages\": ", MessagesJson(counters), ", \"dropped\": ", counters.dropped,
                       ",\n     \"commits\": ", CommitsJson(counters), ", \"preempts\": ", counters.preempts,
-                      ", \"wakeups\": ", counters.wakeups, "}");
+                      ", \"wakeups\": ", counters.wakeups,
+                      ",\n     \"runnable_to_run\": ", HistogramJson(counters.runnable_to_run_ns),
+                      ",\n     \"block_to_run\": ", HistogramJson(counters.block_to_run_ns), "}");
 }
 
 }  // namespace
