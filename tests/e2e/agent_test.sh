@@ -22,8 +22,7 @@ e_kernel && e_agent agent || t_fail
 enclave=$(e_enclave_of agent)
 population "$THREADS" "$enclave" || t_fail
 for ((i = 1; i <= TIMES; i++)); do
-  kill -9 "${PID[agent]}"
-  e_end agent || { t_fail "round $i: the agent's process stays"; break; }
+  e_stop agent KILL || { t_fail "round $i: the agent's process stays"; break; }
   [ -d "$enclave" ] || { t_fail "round $i: the enclave is gone"; break; }
   e_agent agent --enclave "$enclave" || { t_fail "round $i: no takeover"; break; }
   e_ask client advance advanced 20 || { t_fail "round $i: not every thread runs on"; break; }
@@ -79,7 +78,7 @@ e_ask client advance advanced 20 || t_fail "not every thread runs on"
 echo "blackout by the clock: $((active - before)) ms from the signal to 'active'; every thread had run $LINE later"
 e_end old || t_fail
 [ "$STATUS" = 0 ] || t_fail "the old agent's exit status is $STATUS: $(cat "$T/old.err")"
-grep -i 'without\|blackout\|no agent' "$T/new.err" "$T/new.out" 2>/dev/null
+cat "$T/new.err"
 [ "$(tasks "$enclave")" = 201 ] || t_fail "tasks were lost: $(cat "$enclave/status")"
 t_pass
 

@@ -101,7 +101,7 @@ t_pass
 
 t_begin "ghostd started twice at one place: exit status 5"
 e_needs_ghostd
-says 5 "already served by pid ${PID[ghostd]}" "$BIN/ghostd" --ghostfs "$GHOSTFS"
+says 5 "already served by pid ${PID[ghostd]}" "$BIN/ghostd" --mount "$GHOSTFS"
 e_agent agent || t_fail "the first ghostd suffers"
 e_stop agent INT
 t_pass
@@ -114,7 +114,7 @@ if [ "$(id -u)" != 0 ]; then t_skip "this is not root"; fi
 # The programs may lie where nobody else may look.
 cp -L "$BIN/ghostd" "$AGENT" "$T/" && chmod 755 "$T" "$T/ghostd" "$T/fifo_per_cpu_agent"
 says 4 "ermission\|not permitted" as_nobody "$T/fifo_per_cpu_agent" --ghostfs "$GHOSTFS" --ghost_cpus 0
-says 4 "ermission\|not permitted" as_nobody "$T/ghostd" --ghostfs "$T"
+says 4 "ermission\|not permitted" as_nobody "$T/ghostd" --mount "$T/other"
 t_pass
 
 e_kernel_stop
@@ -137,7 +137,7 @@ t_begin "no /dev/fuse: exit status 1, 3 or 4 and what to do"
 e_needs_ghostd
 in_namespace() { unshare --mount --propagation private sh -c "$1; shift; exec \"\$@\"" sh "${@:2}"; }
 in_namespace 'mount -t tmpfs none /dev/shm; umount -l /dev/fuse 2>/dev/null; mount --bind /dev/null /dev/fuse' \
-  "$BIN/ghostd" --ghostfs "$T/other" >"$T/said.out" 2>"$T/said.err" </dev/null
+  "$BIN/ghostd" --mount "$T/other" >"$T/said.out" 2>"$T/said.err" </dev/null
 status=$?
 case $status in 1 | 3 | 4) ;; *) t_fail "exit status $status: $(cat "$T/said.err")" ;; esac
 grep -q "/dev/fuse" "$T/said.err" && grep -q "^hint: " "$T/said.err" || t_fail "$(cat "$T/said.err")"
@@ -146,7 +146,7 @@ t_pass
 t_begin "no room for shared memory: an error for the agent, not for ghostd"
 e_needs_ghostd
 e_start ghostd unshare --mount --propagation slave sh -c \
-  "mount -t tmpfs -o size=256k none /dev/shm && exec $BIN/ghostd --ghostfs=$GHOSTFS"
+  "mount -t tmpfs -o size=256k none /dev/shm && exec $BIN/ghostd --mount=$GHOSTFS"
 if e_expect ghostd serving 20; then
   t_skip "ghostd's mount is not seen from here"
 else
@@ -159,7 +159,7 @@ t_begin "ghostd without CAP_BPF or CAP_SYS_PTRACE: one line and a hint"
 e_needs_ghostd
 without() { setpriv --bounding-set="-$1" --inh-caps="-$1" "${@:2}"; }
 for capability in bpf sys_ptrace; do
-  without $capability,sys_admin "$BIN/ghostd" --ghostfs "$T/other" >"$T/said.out" 2>"$T/said.err" </dev/null
+  without $capability,sys_admin "$BIN/ghostd" --mount "$T/other" >"$T/said.out" 2>"$T/said.err" </dev/null
   status=$?
   case $status in 1 | 3 | 4) ;; *) t_fail "without $capability: exit status $status: $(cat "$T/said.err")" ;; esac
   grep -q "^hint: " "$T/said.err" || t_fail "without $capability: $(cat "$T/said.err")"

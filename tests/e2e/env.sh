@@ -14,7 +14,7 @@ LINE=      # what e_expect found
 STATUS=    # how the process of the last e_end ended
 
 # The folder of the programs: the runfiles of a test, or bazel-bin by hand.
-if [ -n "${TEST_SRCDIR-}" ]; then BIN=$TEST_SRCDIR/$TEST_WORKSPACE; else BIN=$PWD/bazel-bin; fi
+if [ -n "${TEST_SRCDIR-}" ]; then BIN=$TEST_SRCDIR/$TEST_WORKSPACE; else BIN=${BIN:-$PWD/bazel-bin}; fi
 E2E=$BIN/tests/e2e
 GHOSTCTL=$BIN/ghostctl
 
@@ -30,11 +30,15 @@ if [ "$(nproc)" -ge 2 ]; then CPUS=0-1; else CPUS=0; fi
 
 # e_start NAME COMMAND...: in the background.
 e_start() {
-  local name=$1 in out
+  local name=$1 in out fd
   shift
   rm -f "$T/$name.in" "$T/$name.out"
   mkfifo "$T/$name.in" "$T/$name.out"
-  "$@" <"$T/$name.in" >"$T/$name.out" 2>"$T/$name.err" &
+  (
+    # Others' pipes: whoever holds the write end keeps their input from ending.
+    for fd in "${IN[@]}" "${OUT[@]}"; do [ -z "$fd" ] || exec {fd}>&-; done
+    exec "$@"
+  ) <"$T/$name.in" >"$T/$name.out" 2>"$T/$name.err" &
   PID[$name]=$!
   exec {in}>"$T/$name.in" {out}<"$T/$name.out"
   IN[$name]=$in
@@ -67,12 +71,13 @@ e_ask() { e_tell "$1" "$2" && e_expect "$1" "$3" "${4-}"; }
 # e_end NAME [SECONDS]: waits for its end; its exit status (128 + signal) is left in $STATUS. Fails at the deadline.
 e_end() {
   local pid=${PID[$1]} fd=${OUT[$1]}
-  if ! timeout "${2:-$E_DEADLINE}" tail --pid="$pid" -s 0.02 -f /dev/null; then
+  # Braces with 2>/dev/null keep bash's own report of a killed process away.
+  if ! { timeout "${2:-$E_DEADLINE}" tail --pid="$pid" -s 0.02 -f /dev/null; } 2>/dev/null; then
     echo "$1 (pid $pid) does not end; its errors: $(cat "$T/$1.err")" >&2
     return 1
   fi
   e_close "$1"
-  wait "$pid" 2>/dev/null
+  { wait "$pid"; } 2>/dev/null
   STATUS=$?
   exec {fd}<&-
   unset "PID[$1]" "IN[$1]" "OUT[$1]"
@@ -101,7 +106,7 @@ e_needs_ghostd() { $E_OWN_KERNEL || t_skip "the kernel at $GHOSTFS is not this s
 # e_kernel [OPTION...]: starts ghostd with these options, unless the kernel is somebody else's.
 e_kernel() {
   $E_OWN_KERNEL || return 0
-  e_start ghostd "$BIN/ghostd" --ghostfs="$GHOSTFS" "$@"
+  e_start ghostd "$BIN/ghostd" --mount="$GHOSTFS" "$@"
   e_expect ghostd "serving"
 }
 
@@ -147,7 +152,9 @@ t_cleanup() {
   local name
   for name in "${!PID[@]}"; do
     # Agents before their kernel: they have something to give back.
-    [ "$name" = ghostd ] || kill -9 "${PID[$name]}" 2>/dev/null
+    [ "$name" = ghostd ] && continue
+    kill -9 "${PID[$name]}" 2>/dev/null
+    { wait "${PID[$name]}"; } 2>/dev/null
   done
   e_kernel_stop
   if $E_OWN_KERNEL && mountpoint -q "$GHOSTFS" 2>/dev/null; then umount -l "$GHOSTFS"; fi

@@ -41,6 +41,8 @@ namespace {
 
 constexpr int kThreads = 16;
 constexpr int kChecksPerLap = 500;
+// Of the work whose laps take long: a thread, two processes.
+constexpr int kChecksPerLongLap = 2500;
 // The file descriptor of the tallies, for what is exec'ed.
 constexpr int kTallyFd = 100;
 
@@ -59,9 +61,9 @@ class Worker {
       : shared_(shared), tally_(&shared->tallies[index]), witness_(*shared->words, tally_) {}
 
   // True while there is more to do; counts a lap.
-  bool Next() {
+  bool Next(int checks_per_lap = kChecksPerLap) {
     witness_.Lap();
-    witness_.Compute(kChecksPerLap);
+    witness_.Compute(checks_per_lap);
     if (shared_->checks_per_thread == 0) return !shared_->stop.load(std::memory_order_relaxed);
     return tally_->checks.load(std::memory_order_relaxed) < shared_->checks_per_thread;
   }
@@ -159,11 +161,11 @@ void PageFaults(Worker& worker) {
 }
 
 void Exit(Worker& worker) {
-  while (worker.Next()) {
+  while (worker.Next(kChecksPerLongLap)) {
     std::thread([&worker] {
       // Its own first instructions are the point: the status word is looked up as early as can be.
       Witness witness(*worker.shared()->words, worker.tally());
-      witness.Compute(kChecksPerLap);
+      witness.Compute(kChecksPerLongLap);
     }).join();
     worker.witness().Check();
   }
@@ -174,7 +176,7 @@ void Exit(Worker& worker) {
   {
     const StatusWords words(shared->enclave);
     Witness witness(words, tally);
-    witness.Compute(kChecksPerLap);
+    witness.Compute(kChecksPerLongLap);
   }
   if (!exec) _exit(0);
   const std::string index = std::to_string(tally - shared->tallies);
@@ -183,7 +185,7 @@ void Exit(Worker& worker) {
 }
 
 void ForkExec(Worker& worker) {
-  while (worker.Next()) {
+  while (worker.Next(kChecksPerLongLap)) {
     const pid_t child = fork();
     if (child == 0) BeChild(worker.shared(), worker.tally(), /*exec=*/true);
     worker.witness().Check();
@@ -216,6 +218,10 @@ std::vector<std::function<void(Worker&)>> Workloads() {
           Exit,
           ForkExec};
 }
+
+constexpr const char* kNames[kThreads] = {"compute", "compute",     "compute", "mutex",        "mutex", "futex",
+                                          "futex",   "sleep",       "sleep",   "yield",        "yield", "pipe",
+                                          "pipe",    "page faults", "exit",    "fork and exec"};
 
 Tally* MapTallies(int fd) {
   void* data = mmap(nullptr, kThreads * sizeof(Tally), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -267,6 +273,16 @@ void Report(const Tally* tallies) {
   fflush(stdout);
 }
 
+// Which kinds of work saw violations, for whoever has to find out why.
+void ReportViolations(const Tally* tallies) {
+  for (int i = 0; i < kThreads; ++i) {
+    const uint64_t violations = tallies[i].violations.load();
+    if (violations == 0) continue;
+    fprintf(stderr, "witness_client: %lu violations in %lu checks of thread %d, %s\n", violations,
+            tallies[i].checks.load(), i, kNames[i]);
+  }
+}
+
 // Obeys lines until the input ends.
 void Obey(Shared* shared) {
   for (std::string line; std::getline(std::cin, line);) {
@@ -310,6 +326,7 @@ int Run(uint64_t checks) {
   if (checks == 0) Obey(&shared);
   for (std::thread& thread : threads) thread.join();
   Report(shared.tallies);
+  if (checks != 0) ReportViolations(shared.tallies);
   return Sum(shared.tallies).violations == 0 ? 0 : 1;
 }
 
@@ -318,7 +335,7 @@ int RunExecedChild(int index, const char* enclave) {
   if (tallies == nullptr || index < 0 || index >= kThreads) return 1;
   const StatusWords words(enclave);
   Witness witness(words, &tallies[index]);
-  witness.Compute(kChecksPerLap);
+  witness.Compute(kChecksPerLongLap);
   return 0;
 }
 

@@ -17,6 +17,12 @@
 namespace ghost::ctl {
 namespace {
 
+// The keeper's last word.
+struct Verdict {
+  int exit_status = 0;
+  bool keeper_stays = false;
+};
+
 // What ends or informs a program and so must reach the one that the front stands for.
 sigset_t ForwardedSignals() {
   return SignalSet({SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM});
@@ -43,10 +49,12 @@ absl::StatusOr<int> Stand(int socket, pid_t keeper) {
     if (poll(fds, 2, -1) < 0) continue;
     while (auto signal = signals.Next()) Forward(*signal, socket);
     if (fds[1].revents == 0) continue;
-    int exit_status = 0;
-    if (recv(socket, &exit_status, sizeof(exit_status), 0) == sizeof(exit_status)) return exit_status;
+    Verdict verdict;
+    const bool spoken = recv(socket, &verdict, sizeof(verdict), 0) == sizeof(verdict);
+    if (spoken && verdict.keeper_stays) return verdict.exit_status;
     int wait_status = 0;
     waitpid(keeper, &wait_status, 0);
+    if (spoken) return verdict.exit_status;
     return absl::AbortedError(absl::StrCat("its keeper process ", DescribeWaitStatus(wait_status),
                                            "; everything it had started ends with it"));
   }
@@ -62,8 +70,9 @@ std::optional<FrontLink::Signal> FrontLink::Read() {
   return std::nullopt;
 }
 
-void FrontLink::Finish(int exit_status) {
-  send(socket_.get(), &exit_status, sizeof(exit_status), MSG_NOSIGNAL);
+void FrontLink::Finish(int exit_status, bool keeper_stays) {
+  const Verdict verdict = {.exit_status = exit_status, .keeper_stays = keeper_stays};
+  send(socket_.get(), &verdict, sizeof(verdict), MSG_NOSIGNAL);
   gone_ = true;
 }
 

@@ -36,8 +36,9 @@ class FrontLink {
   // The next signal that the front got, if there is one; looks whether the front is gone.
   std::optional<Signal> Read();
   bool gone() const { return gone_; }
-  // Ends the front with this exit status. What is started lives on if the keeper does.
-  void Finish(int exit_status);
+  // Ends the front with this exit status: at once, or (unless the keeper stays for what it has started) after the
+  // keeper.
+  void Finish(int exit_status, bool keeper_stays);
 
   // The signal mask that ghostctl was started with, for what is started.
   const sigset_t& original_mask() const { return mask_; }

@@ -37,7 +37,20 @@ FrontLink::Signal AwaitSignal(FrontLink* front) {
 }
 
 TEST(FrontTest, EndsWithTheKeepersVerdict) {
-  EXPECT_EQ(ExitStatus(StartGhostctl([](FrontLink* front) { front->Finish(42); })), 42);
+  EXPECT_EQ(ExitStatus(StartGhostctl([](FrontLink* front) { front->Finish(42, false); })), 42);
+}
+
+TEST(FrontTest, AKeeperThatStaysIsNotWaitedFor) {
+  int end[2];
+  ASSERT_EQ(pipe(end), 0);
+  const pid_t ghostctl = StartGhostctl([&](FrontLink* front) {
+    front->Finish(43, true);
+    char byte;
+    close(end[1]);
+    if (read(end[0], &byte, 1) != 0) _exit(98);
+  });
+  EXPECT_EQ(ExitStatus(ghostctl), 43);
+  close(end[1]);
 }
 
 TEST(FrontTest, PassesSignalsOn) {
@@ -46,7 +59,7 @@ TEST(FrontTest, PassesSignalsOn) {
   const pid_t ghostctl = StartGhostctl([&](FrontLink* front) {
     if (write(ready[1], "x", 1) != 1) _exit(98);
     const FrontLink::Signal signal = AwaitSignal(front);
-    front->Finish(signal.from_terminal ? 97 : signal.number);
+    front->Finish(signal.from_terminal ? 97 : signal.number, false);
   });
   char byte;
   ASSERT_EQ(read(ready[0], &byte, 1), 1);

@@ -68,7 +68,7 @@ void Session::Run() {
     if (options_.keep && agent_->running()) {
       Say(absl::StrCat("the agent (pid ", agent_->pid(), ") goes on serving ", enclave_->directory(),
                        "; end it with: kill ", agent_->pid()));
-      front_->Finish(exit_status);
+      front_->Finish(exit_status, /*keeper_stays=*/true);
       StayBehind();
       return;
     }
@@ -77,12 +77,12 @@ void Session::Run() {
   StopAgent();
   if (ghostd_ != nullptr && ghostd_->running() && GhostdIsUsed()) {
     Say(absl::StrCat("ghostd (pid ", ghostd_->pid(), ") stays until the other enclaves in it are gone"));
-    front_->Finish(exit_status);
+    front_->Finish(exit_status, /*keeper_stays=*/true);
     StayBehind();
     return;
   }
   StopGhostd();
-  front_->Finish(exit_status);
+  front_->Finish(exit_status, /*keeper_stays=*/false);
 }
 
 absl::Status Session::Start() {
@@ -102,14 +102,19 @@ absl::Status Session::FindOrStartKernel() {
   }
   // A kernel that is there but of no use is not helped by a second one; nor is a wrong --ghostfs.
   if (!options_.ghostfs.empty() || FindGhostfs().ok()) return kernel.status();
+  const char* wanted = getenv("GHOSTFS");
+  ghostd_mount_ = wanted != nullptr && *wanted != '\0' ? wanted : DefaultGhostdMount();
   GHOST_RETURN_IF_ERROR(StartGhostd());
-  GHOST_ASSIGN_OR_RETURN(kernel_, OpenGhostfs(DefaultGhostdMount()));
+  GHOST_ASSIGN_OR_RETURN(kernel_, OpenGhostfs(ghostd_mount_));
   return absl::OkStatus();
 }
 
 absl::Status Session::StartGhostd() {
   GHOST_ASSIGN_OR_RETURN(std::string path, FindProgram("ghostd"));
-  Daemon::Options daemon = {.name = "ghostd", .argv = {path}, .ready_text = kGhostdReady, .verbose = options_.verbose};
+  Daemon::Options daemon = {.name = "ghostd",
+                            .argv = {path, absl::StrCat("--mount=", ghostd_mount_)},
+                            .ready_text = kGhostdReady,
+                            .verbose = options_.verbose};
   daemon.signal_mask = front_->original_mask();
   // CPUs beyond the machine's are virtual ones, which ghostd offers when asked.
   CpuSet wanted;
@@ -280,7 +285,7 @@ void Session::StopGhostd() {
   enclave_.reset();
   Stop(ghostd_.get());
   // Its guardian does this; where that was killed, too, a dead mount would block the next start.
-  umount2(DefaultGhostdMount().c_str(), MNT_DETACH);
+  umount2(ghostd_mount_.c_str(), MNT_DETACH);
 }
 
 bool Session::GhostdIsUsed() {

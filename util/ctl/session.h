@@ -81,6 +81,7 @@ class Session {
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<KernelEnclave> enclave_;
   std::unique_ptr<Daemon> ghostd_;  // null: not started here
+  std::string ghostd_mount_;
   std::unique_ptr<Daemon> agent_;
   bool stopping_ = false;  // ends of agent and ghostd are expected
   int abort_signal_ = 0;   // came before the program ran
