@@ -82,7 +82,10 @@ absl::StatusOr<Region> GhostfsEnclave::MapCpuData() { return MapFile(Path("cpu_d
 
 absl::Status GhostfsEnclave::CreateStatusWords(uint32_t region_id, int numa_node) {
   absl::Status status = WriteFile("ctl", absl::StrCat("create sw_region ", region_id, " ", numa_node));
-  return ErrnoOf(status) == EEXIST ? absl::OkStatus() : status;
+  if (ErrnoOf(status) == EEXIST) return absl::OkStatus();
+  if (ErrnoOf(status) != ENOMEM) return status;
+  return WithHint(ErrnoStatus(ENOMEM, absl::StrCat("no room for the status words of ", directory())),
+                  user_mode_ ? "make room in ghostd's shared memory: df -h /dev/shm" : "free some memory");
 }
 
 absl::StatusOr<Region> GhostfsEnclave::MapStatusWords(uint32_t region_id) {
