@@ -8,7 +8,8 @@
 # $T/NAME.err. Nothing here waits for a fixed time: e_expect and e_end have deadlines, in seconds.
 
 E_DEADLINE=60
-T=$(mktemp -d "${TEST_TMPDIR:-/tmp}/e2e.XXXXXX")
+# Not Bazel's own folder: ordinary users, whom some cases play, may not look into that.
+T=$(mktemp -d /tmp/e2e.XXXXXX)
 declare -A PID IN OUT
 LINE=      # what e_expect found
 STATUS=    # how the process of the last e_end ended
