@@ -146,6 +146,16 @@ e_runs_free() {
   done
 }
 
+# The ghostds and agents that run at $GHOSTFS, one line each: whatever this script or ghostctl has started.
+e_left() {
+  local directory program
+  for directory in /proc/[0-9]*; do
+    program=$(readlink "$directory/exe")
+    case ${program##*/} in ghostd | fifo_per_cpu_agent | preempting_agent) ;; *) continue ;; esac
+    if grep -qz "^GHOSTFS=$GHOSTFS$" "$directory/environ" 2>/dev/null; then echo "${directory#/proc/} $program"; fi
+  done
+}
+
 # Shared-memory directories of ghostds.
 e_shm() { find /dev/shm -maxdepth 1 -name 'ghostd-*' 2>/dev/null; }
 

@@ -4,8 +4,8 @@
 . tests/e2e/env.sh
 
 enclaves() { "$GHOSTCTL" enclave ls | grep -c enclave_; }
-# None of what run starts is left: no agent of its, and no enclave.
-nothing_left() { ! pgrep -f "ghost_cpus=$CPUS" >/dev/null && [ "$(enclaves)" = 0 ]; }
+# None of what run starts is left: no agent of its, and no enclave. (ghostd is this script's.)
+nothing_left() { [ -z "$(e_left | grep -v "/ghostd$")" ] && [ "$(enclaves)" = 0 ]; }
 
 e_kernel
 
@@ -35,7 +35,7 @@ status=$?
 "$GHOSTCTL" run --cpus "$CPUS" -- /no/such/program 2>"$T/err"
 [ $? = 127 ] || t_fail "no such program: $?"
 grep -q "cannot run /no/such/program" "$T/err" || t_fail "$(cat "$T/err")"
-nothing_left || t_fail "left: $("$GHOSTCTL" enclave ls)"
+nothing_left || t_fail "left: $(e_left)"
 t_pass
 
 t_begin "run: standard input and output are the program's alone"
@@ -55,7 +55,7 @@ e_expect run "got USR1" || t_fail
 kill -TERM "${PID[run]}"
 e_end run || t_fail
 [ "$STATUS" = 143 ] || t_fail "after SIGTERM: $STATUS"
-nothing_left || t_fail "left: $("$GHOSTCTL" enclave ls)"
+nothing_left || t_fail "left: $(e_left)"
 t_pass
 
 t_begin "run killed with SIGKILL: the program ends, and nothing that it had started is left"
@@ -71,7 +71,7 @@ t_pass
 t_begin "run with the agent killed in the middle: the program runs on, and run says so"
 e_start run "$GHOSTCTL" run --cpus "$CPUS" -- "$E2E/population" 8
 e_expect run "living 8" && e_ask run advance advanced || t_fail
-pkill -9 -f "fifo_per_cpu_agent.*ghost_cpus=$CPUS" || t_fail "no agent found"
+kill -9 $(e_left | sed -n 's|^\([0-9]*\) .*/fifo_per_cpu_agent$|\1|p') || t_fail "no agent found: $(e_left)"
 e_ask run await-own "own 8 of 8" 20 && e_ask run advance advanced 20 || t_fail "it does not run on: $(cat "$T/run.err")"
 e_close run
 e_end run || t_fail
@@ -155,5 +155,5 @@ t_begin "without any kernel, run starts ghostd and stops it again"
 e_needs_ghostd
 e_kernel_stop
 "$GHOSTCTL" run -- sh -c 'grep -qx $$ $GHOSTFS/enclave_*/tasks' || t_fail "exit status $?"
-! pgrep -f "mount=$GHOSTFS" >/dev/null || t_fail "ghostd is still there"
+[ -z "$(e_left)" ] || t_fail "left: $(e_left)"
 t_pass

@@ -5,7 +5,8 @@
 // Each thread makes laps of a little arithmetic and a short sleep. Before it starts, every thread takes an affinity and
 // a nice of its own. The program obeys the lines of its standard input, with one line each in answer:
 //     advance    once every thread has made a lap from now on:  advanced N in T ms
-//     own        how many threads have their own affinity and nice, as the kernel shows them:  own N of N
+//     own        how many threads have their own affinity and nice, and are neither stopped nor traced, as the kernel
+//                shows them:  own N of N at T (CLOCK_REALTIME, in ns)
 //     await-own  … once all of them do
 //     pids       its thread ids, space separated
 // At the end of input all threads end:  finished N, exit status 0.
@@ -18,6 +19,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -79,13 +82,30 @@ double AdvanceMs(const std::vector<std::unique_ptr<Member>>& members) {
   return static_cast<double>(end.tv_sec - begin.tv_sec) * 1e3 + static_cast<double>(end.tv_nsec - begin.tv_nsec) / 1e6;
 }
 
+// Neither stopped, by job control or by a tracer, nor traced at all.
+bool IsFree(pid_t tid) {
+  std::ifstream status("/proc/self/task/" + std::to_string(tid) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("State:", 0) == 0 && line.find_first_of("Tt", 6) == 7) return false;
+    if (line.rfind("TracerPid:", 0) == 0) return line == "TracerPid:\t0";
+  }
+  return false;
+}
+
+int64_t RealtimeNs() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 size_t CountOwn(const std::vector<std::unique_ptr<Member>>& members) {
   size_t own = 0;
   for (const auto& member : members) {
     cpu_set_t now;
     errno = 0;
-    const bool affinity = sched_getaffinity(member->tid, sizeof(now), &now) == 0 && CPU_EQUAL(&now, &member->affinity);
-    if (affinity && getpriority(PRIO_PROCESS, static_cast<id_t>(member->tid.load())) == member->nice) ++own;
+    const pid_t tid = member->tid.load();
+    const bool affinity = sched_getaffinity(tid, sizeof(now), &now) == 0 && CPU_EQUAL(&now, &member->affinity);
+    if (affinity && getpriority(PRIO_PROCESS, static_cast<id_t>(tid)) == member->nice && IsFree(tid)) ++own;
   }
   return own;
 }
@@ -97,7 +117,7 @@ void Obey(const std::vector<std::unique_ptr<Member>>& members) {
     } else if (line == "own" || line == "await-own") {
       size_t own;
       while ((own = CountOwn(members)) != members.size() && line == "await-own") NapMs(1);
-      printf("own %zu of %zu\n", own, members.size());
+      printf("own %zu of %zu at %ld\n", own, members.size(), RealtimeNs());
     } else if (line == "pids") {
       for (const auto& member : members) printf("%d ", member->tid.load());
       printf("\n");
