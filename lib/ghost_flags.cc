@@ -7,5 +7,5 @@ ABSL_FLAG(std::string, ghostfs, "",
 ABSL_FLAG(std::string, enclave, "", "The enclave to use: its directory, or its name in ghostfs such as enclave_1.");
 ABSL_FLAG(int, verbose, 0, "How much to tell on stderr; an agent dumps its state each second from 1 on.");
 ABSL_FLAG(bool, ghost_version, false, "Print the number of the newest ghost ABI that is understood to stderr and end.");
-ABSL_FLAG(std::string, ghost_procfs_prefix, "", "What stands before /proc in the names of procfs files.");
+ABSL_FLAG(std::string, ghost_procfs_prefix, "", "Taken for older scripts, without effect: no procfs file is needed.");
 ABSL_FLAG(bool, emit_fork_warnings, true, "Warn if the program forks while it has several threads.");

@@ -54,7 +54,12 @@ absl::StatusOr<std::unique_ptr<GhostfsEnclave>> GhostfsEnclave::Open(const std::
                                                    "; this program knows ", KnownAbis())),
         ExitCode::kNoKernel);
   }
-  GHOST_ASSIGN_OR_RETURN(enclave->ctl_, OpenFile(enclave->Path("ctl"), O_RDWR));
+  absl::StatusOr<ScopedFd> ctl = OpenFile(enclave->Path("ctl"), O_RDWR);
+  if (absl::IsPermissionDenied(ctl.status())) {
+    return WithHint(ctl.status(), "run it as root, or as the user who made the enclave");
+  }
+  if (!ctl.ok()) return ctl.status();
+  enclave->ctl_ = *std::move(ctl);
   GHOST_ASSIGN_OR_RETURN(std::string id, enclave->ReadFile("ctl"));
   if (!absl::SimpleAtoi(id, &enclave->id_)) {
     return absl::FailedPreconditionError(absl::StrCat(directory, "/ctl reads ", absl::StripAsciiWhitespace(id)));
