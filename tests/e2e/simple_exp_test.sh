@@ -10,7 +10,7 @@ simple_exp() { timeout 250 "$BIN/simple_exp" "$@" >"$T/exp.out" 2>"$T/exp.err" <
 
 # passes OPTION...: every experiment says its name, what it did, and how long it took.
 passes() {
-  simple_exp "$@" || t_fail "exit status $?: $(cat "$T/exp.out" "$T/exp.err")"
+  simple_exp "$@" || t_fail "exit status $?: $(cat "$T/exp.out" "$T/exp.err" "$T/agent.err" "$T"/ghostd.err)"
   [ "$(grep -xE "${EXPERIMENTS// /|}" "$T/exp.out" | tr '\n' ' ')" = "$EXPERIMENTS " ] || t_fail "$(cat "$T/exp.out")"
   [ "$(grep -cxE ' took [0-9]+\.[0-9]{2} ms' "$T/exp.out")" = 6 ] || t_fail "$(cat "$T/exp.out")"
   local line
