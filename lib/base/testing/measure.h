@@ -6,8 +6,8 @@
 //     }
 //     BENCHMARK(BM_Peek)->UseManualTime();
 //
-// Instructions come from the machine's counter, where it has one. Anywhere else util/instructions.py counts them: it runs
-// the benchmark under callgrind, which looks only inside MeasuredRegion.
+// Instructions come from the machine's counter, where it has one. Anywhere else util/instructions.py counts them: it
+// runs the benchmark under callgrind, which looks only inside MeasuredRegion.
 #ifndef GHOST_LIB_BASE_TESTING_MEASURE_H_
 #define GHOST_LIB_BASE_TESTING_MEASURE_H_
 
@@ -27,8 +27,8 @@ template <typename Run>
   return run();
 }
 
-// Operations of all measured regions of this process: the library runs a benchmark several times, with more iterations each
-// time, and reports only the last.
+// Operations of all measured regions of this process: the library runs a benchmark several times, with more iterations
+// each time, and reports only the last.
 inline int64_t all_measured_operations = 0;
 
 // In each iteration prepare(), then run(), which returns how many operations it did. Only run() is measured.
@@ -54,8 +54,8 @@ void Measure(benchmark::State& state, Prepare prepare, Run run) {
   state.counters["operations"] = static_cast<double>(operations);
   state.counters["all_operations"] = static_cast<double>(all_measured_operations);
   state.counters["allocations"] = per_operation(allocated);
-  state.counters["time_per_operation"] = benchmark::Counter(
-      static_cast<double>(operations), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["time_per_operation"] =
+      benchmark::Counter(static_cast<double>(operations), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
   if (instructions.has_value()) state.counters["instructions"] = per_operation(executed);
 }
 

@@ -1,8 +1,10 @@
 // Per-CPU FIFO: tasks run in the order in which they came, each until it blocks or yields.
 //
-//   * A task that becomes runnable for the first time joins the allowed CPU with the fewest runnable tasks, and stays there
+//   * A task that becomes runnable for the first time joins the allowed CPU with the fewest runnable tasks, and stays
+//   there
 //     for life, or until its affinity forbids it.
-//   * It queues at the back. In front go: a task that was preempted (it was not done), one woken from a wait that others
+//   * It queues at the back. In front go: a task that was preempted (it was not done), one woken from a wait that
+//   others
 //     may depend on (not deferrable: not a timer, futex or poll), and one that was chosen but did not get on the CPU.
 //   * No time slice; sched_yield sends it to the back.
 //
@@ -53,9 +55,10 @@ class FifoPolicy {
   void Describe(const Task& task, std::string* line) const;
 
  private:
-  using Queue = boost::intrusive::list<
-      Task, boost::intrusive::member_hook<Task, boost::intrusive::list_member_hook<>, &Task::link>,
-      boost::intrusive::constant_time_size<false>>;
+  using Queue =
+      boost::intrusive::list<Task,
+                             boost::intrusive::member_hook<Task, boost::intrusive::list_member_hook<>, &Task::link>,
+                             boost::intrusive::constant_time_size<false>>;
   struct alignas(64) CpuQueue {
     Queue tasks;
   };
