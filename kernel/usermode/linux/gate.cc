@@ -27,8 +27,10 @@ absl::Status LoadError(int error) {
   if (error == EPERM || error == EACCES) {
     return WithHint(status, "run as root, or give ghostd CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
   }
-  return WithHint(
-      status, "the kernel needs CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF (5.15 or newer); see `ghostctl doctor`");
+  // Without CAP_PERFMON the verifier rejects programs with EINVAL, as it does when the kernel lacks something.
+  return WithHint(status,
+                  "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, on a kernel of 5.17 or newer with "
+                  "CONFIG_DEBUG_INFO_BTF; see `ghostctl doctor`");
 }
 
 std::atomic_ref<uint32_t> AtomicState(gate_slot& slot) { return std::atomic_ref<uint32_t>(slot.state); }

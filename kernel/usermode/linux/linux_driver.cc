@@ -217,7 +217,8 @@ int LinuxDriver::AttachAgent(Tid tid, int cpu) {
   saved.restore_policy = true;
   saved.policy = SCHED_OTHER;
   options_.guardian->Save(saved);
-  if (options_.real_cpus) SetAffinity(tid, CpuSet{cpu});
+  // An agent and ghostd hand over fastest on one CPU, and ghostd follows the agent: so a virtual CPU's is pinned, too.
+  SetAffinity(tid, CpuSet{cpu % static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))});
   sched_param priority = {.sched_priority = kAgentPriority};
   sched_setscheduler(tid, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority);  // without the right to: as CFS, slower
   agents_[slot] = agent;
