@@ -1,33 +1,43 @@
-// What decoding and encoding a message costs, by type.
+// What decoding and encoding a message costs, by type; see lib/base/testing/measure.h.
 #include <cstring>
 
 #include "benchmark/benchmark.h"
 #include "kernel/abi/message.h"
 #include "kernel/abi/message_decoder.h"
-#include "lib/base/testing/per_op.h"
+#include "lib/base/testing/measure.h"
 
 namespace ghost {
 namespace {
 
 constexpr uint32_t kVersion = kNewestAbi;
+constexpr int kOperations = 10'000;
+
+// Measures kOperations calls of `operation`.
+template <typename Operation>
+void Repeat(benchmark::State& state, Operation operation) {
+  Measure(
+      state, [] {},
+      [&] {
+        for (int i = 0; i < kOperations; ++i) operation();
+        return int64_t{kOperations};
+      });
+}
 
 void BM_Decode(benchmark::State& state, const Payload& payload) {
   const AbiVersion& abi = *FindAbi(kVersion);
   std::byte bytes[kMaxMessageBytes];
   const size_t length = EncodeMessage(abi, MakeMessage(1, payload), bytes);
   Message message;
-  PerOp per_op(state);
-  for (auto _ : state) {
+  Repeat(state, [&] {
     benchmark::DoNotOptimize(DecodeMessage(abi, std::span(bytes, length), &message));
     benchmark::DoNotOptimize(message);
-  }
+  });
 }
-BENCHMARK_CAPTURE(BM_Decode, TaskNew, TaskNew{.gtid = 1});
-BENCHMARK_CAPTURE(BM_Decode, TaskWakeup, TaskWakeup{.gtid = 1});
-BENCHMARK_CAPTURE(BM_Decode, TaskBlocked, TaskBlocked{.gtid = 1});
-BENCHMARK_CAPTURE(BM_Decode, TaskPreempt, TaskPreempt{.gtid = 1});
-BENCHMARK_CAPTURE(BM_Decode, TaskDead, TaskDead{.gtid = 1});
-BENCHMARK_CAPTURE(BM_Decode, CpuTick, CpuTick{.cpu = 1});
+BENCHMARK_CAPTURE(BM_Decode, TaskNew, TaskNew{.gtid = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Decode, TaskWakeup, TaskWakeup{.gtid = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Decode, TaskBlocked, TaskBlocked{.gtid = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Decode, TaskPreempt, TaskPreempt{.gtid = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Decode, CpuTick, CpuTick{.cpu = 1})->UseManualTime();
 
 struct SumGtids {
   int64_t* sum;
@@ -41,40 +51,28 @@ void BM_Visit(benchmark::State& state, const Payload& payload) {
   std::byte bytes[kMaxMessageBytes];
   EncodeMessage(abi, MakeMessage(1, payload), bytes);
   int64_t sum = 0;
-  PerOp per_op(state);
-  for (auto _ : state) {
+  Repeat(state, [&] {
     benchmark::DoNotOptimize(bytes);
     ghost_msg header;
     std::memcpy(&header, bytes, sizeof(header));
     benchmark::DoNotOptimize(VisitMessage(abi, header, bytes + sizeof(header), SumGtids{&sum}));
-  }
+  });
   benchmark::DoNotOptimize(sum);
 }
-BENCHMARK_CAPTURE(BM_Visit, TaskWakeup, TaskWakeup{.gtid = 1});
-BENCHMARK_CAPTURE(BM_Visit, TaskBlocked, TaskBlocked{.gtid = 1});
+BENCHMARK_CAPTURE(BM_Visit, TaskWakeup, TaskWakeup{.gtid = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Visit, TaskBlocked, TaskBlocked{.gtid = 1})->UseManualTime();
 
 void BM_Encode(benchmark::State& state, const Payload& payload) {
   const AbiVersion& abi = *FindAbi(kVersion);
   const Message message = MakeMessage(1, payload);
   std::byte bytes[kMaxMessageBytes];
-  PerOp per_op(state);
-  for (auto _ : state) {
+  Repeat(state, [&] {
     benchmark::DoNotOptimize(EncodeMessage(abi, message, bytes));
     benchmark::DoNotOptimize(bytes);
-  }
+  });
 }
-BENCHMARK_CAPTURE(BM_Encode, TaskNew, TaskNew{.gtid = 1});
-BENCHMARK_CAPTURE(BM_Encode, TaskBlocked, TaskBlocked{.gtid = 1});
-
-void BM_GtidOf(benchmark::State& state) {
-  const Message message = MakeMessage(1, TaskBlocked{.gtid = 5});
-  PerOp per_op(state);
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(&message);
-    benchmark::DoNotOptimize(GtidOf(message));
-  }
-}
-BENCHMARK(BM_GtidOf);
+BENCHMARK_CAPTURE(BM_Encode, TaskNew, TaskNew{.gtid = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Encode, TaskBlocked, TaskBlocked{.gtid = 1})->UseManualTime();
 
 }  // namespace
 }  // namespace ghost

@@ -1,5 +1,5 @@
-// Counts of values (times, mostly) in log-linear buckets: any percentile within 1/8 of the true value, in 4 KiB, without
-// allocation.
+// Counts of values (times, mostly) in log-linear buckets: any percentile within 1/8 of the true value, in 4 KiB,
+// without allocation.
 //
 // What it is not: thread-safe. Add is a handful of instructions, fit for a schedule pass.
 #ifndef GHOST_LIB_BASE_HISTOGRAM_H_
@@ -52,7 +52,7 @@ class Histogram {
     return ((uint64_t{kSub + bucket % kSub} + 1) << shift) - 1;
   }
 
-  std::array<uint64_t, (64 - kSubBits + 1) * kSub> counts_ = {};
+  std::array<uint64_t, (64 - kSubBits + 1)* kSub> counts_ = {};
   uint64_t count_ = 0;
   uint64_t max_ = 0;
 };

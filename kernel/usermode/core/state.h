@@ -119,7 +119,7 @@ struct Cpu {
   Task* current = nullptr;
   Task* prev = nullptr;            // just held by the driver; whether it is preempted is being decided
   uint64_t last_async_commit = 0;  // the scheduler's round of the last one
-  int64_t vacated_ns = 0;  // since when no task runs here although one waits; 0: that is not so
+  int64_t vacated_ns = 0;          // since when no task runs here although one waits; 0: that is not so
   CpuStatus status;
 
   bool AgentRuns() const { return agent != nullptr && !agent->parked && !agent->sleeping; }
@@ -143,7 +143,7 @@ struct EnclaveCounters {
   uint64_t dropped = 0;                                   // had a queue, but were not queued
   std::array<uint64_t, 16> commits = {};                  // by final state, from GHOST_TXN_COMPLETE up
   uint64_t preempts = 0;
-  uint64_t wakeups = 0;  // of tasks
+  uint64_t wakeups = 0;          // of tasks
   Histogram runnable_to_run_ns;  // how long tasks waited for a CPU
   Histogram block_to_run_ns;     // how long a CPU that a task left asleep was without one, while others waited
 };

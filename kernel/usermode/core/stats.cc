@@ -52,16 +52,15 @@ std::string HistogramJson(const Histogram& histogram) {
 
 std::string EnclaveJson(const Enclave& enclave) {
   const EnclaveCounters& counters = enclave.counters;
-  return absl::StrCat("    {\"id\": ", enclave.id, ", \"abi\": ", enclave.abi->number, ", \"cpus\": \"",
-                      ToCpuList(enclave.cpus), "\", \"dying\": ", enclave.dying ? "true" : "false",
-                      ", \"active\": ", enclave.agent_online ? "true" : "false", ", \"agents\": ", enclave.num_agents,
-                      ", \"tasks\": ", enclave.num_announced, ", \"queues\": ", enclave.queues.size(),
-                      ", \"status_words\": ", enclave.words.allocated(),
-                      ",\n     \"messages\": ", MessagesJson(counters), ", \"dropped\": ", counters.dropped,
-                      ",\n     \"commits\": ", CommitsJson(counters), ", \"preempts\": ", counters.preempts,
-                      ", \"wakeups\": ", counters.wakeups,
-                      ",\n     \"runnable_to_run\": ", HistogramJson(counters.runnable_to_run_ns),
-                      ",\n     \"block_to_run\": ", HistogramJson(counters.block_to_run_ns), "}");
+  return absl::StrCat(
+      "    {\"id\": ", enclave.id, ", \"abi\": ", enclave.abi->number, ", \"cpus\": \"", ToCpuList(enclave.cpus),
+      "\", \"dying\": ", enclave.dying ? "true" : "false", ", \"active\": ", enclave.agent_online ? "true" : "false",
+      ", \"agents\": ", enclave.num_agents, ", \"tasks\": ", enclave.num_announced,
+      ", \"queues\": ", enclave.queues.size(), ", \"status_words\": ", enclave.words.allocated(),
+      ",\n     \"messages\": ", MessagesJson(counters), ", \"dropped\": ", counters.dropped,
+      ",\n     \"commits\": ", CommitsJson(counters), ", \"preempts\": ", counters.preempts,
+      ", \"wakeups\": ", counters.wakeups, ",\n     \"runnable_to_run\": ", HistogramJson(counters.runnable_to_run_ns),
+      ",\n     \"block_to_run\": ", HistogramJson(counters.block_to_run_ns), "}");
 }
 
 }  // namespace
