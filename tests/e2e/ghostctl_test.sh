@@ -58,6 +58,45 @@ e_end run || t_fail
 nothing_left || t_fail "left: $(e_left)"
 t_pass
 
+t_begin "run at a terminal: Ctrl-Z stops it, SIGCONT goes on, Ctrl-C reaches the program once"
+python3 - "$GHOSTCTL" "$CPUS" >"$T/out" 2>&1 <<'PYTHON' || t_fail "$(cat "$T/out")"
+import os, pty, signal, sys
+script = 'trap "echo got INT; exit 5" INT; trap "echo got CONT" CONT; echo up; while :; do sleep 0.05; done'
+
+def shell():  # as an interactive shell does: the job in the foreground, in a process group of its own
+    job = os.fork()
+    if job == 0:
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        os.execv(sys.argv[1], [sys.argv[1], "run", "--cpus", sys.argv[2], "--", "sh", "-c", script])
+    if os.WIFSTOPPED(os.waitpid(job, os.WUNTRACED)[1]): print("stopped", flush=True)
+    os.killpg(job, signal.SIGCONT)
+    print("exit status", os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]), flush=True)
+    os._exit(0)
+
+pid, terminal = pty.fork()
+if pid == 0: shell()
+seen = b""
+def expect(text):
+    global seen
+    while text not in seen:
+        try: more = os.read(terminal, 4096)
+        except OSError: more = b""
+        if not more: sys.exit("no %r in %r" % (text, seen))
+        seen += more
+expect(b"up")
+os.write(terminal, b"\x1a")
+expect(b"stopped")
+expect(b"got CONT")
+os.write(terminal, b"\x03")
+expect(b"exit status 5")
+assert seen.count(b"got INT") == 1, seen
+PYTHON
+nothing_left || t_fail "left: $(e_left)"
+t_pass
+
 t_begin "run killed with SIGKILL: the program ends, and nothing that it had started is left"
 e_start run "$GHOSTCTL" run --cpus "$CPUS" -- bash -c 'echo $$; exec sleep 1000'
 e_expect run "" || t_fail

@@ -21,7 +21,7 @@ once() {
   # The client looks at its threads, and at the clock, itself: no process has to be started for that.
   before=$(date +%s%N)
   kill -9 "${PID[ghostd]}"
-  e_ask client await-own "own $THREADS of $THREADS at " 10 || { echo "affinity, nice or freedom are missing"; return 1; }
+  e_ask client await-own "own $THREADS of $THREADS at " 10 || { echo "affinity or nice are not their own"; return 1; }
   ms=$(((${LINE##* } - before) / 1000000))
   e_runs_free "${PID[client]}" || { echo "threads are still held"; return 1; }
   worst=$((ms > worst ? ms : worst))

@@ -176,7 +176,7 @@ class Mover {
 absl::StatusOr<int> MoveAll(Kernel* kernel, KernelEnclave* enclave, const Request& request, const std::string& where) {
   Mover mover(kernel, enclave);
   GHOST_RETURN_IF_ERROR(mover.Move(request));
-  absl::PrintF("%d threads moved %s", mover.moved(), where);
+  absl::PrintF("%d thread%s moved %s", mover.moved(), mover.moved() == 1 ? "" : "s", where);
   if (mover.unchanged() > 0) absl::PrintF(", %d were there already", mover.unchanged());
   if (mover.failed() > 0) absl::PrintF(", %d failed", mover.failed());
   absl::PrintF("\n");

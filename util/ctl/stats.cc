@@ -1,6 +1,7 @@
 #include "util/ctl/stats.h"
 
 #include <algorithm>
+#include <cctype>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +26,9 @@ std::string FormatNs(double ns) {
 
 bool IsTime(const std::string& name) { return absl::EndsWith(name, "_ns"); }
 
+// Names of fields lose their underscores; names of other people's things (TASK_NEW) don't.
 std::string Title(const std::string& name) {
+  if (std::any_of(name.begin(), name.end(), [](unsigned char c) { return isupper(c); })) return name;
   std::string title = IsTime(name) ? name.substr(0, name.size() - 3) : name;
   std::replace(title.begin(), title.end(), '_', ' ');
   return title;
@@ -77,7 +80,7 @@ std::string AlignColumns(const std::vector<std::vector<std::string>>& lines) {
   return text;
 }
 
-// A column per single value; then a line for each row's group, which is named by the row's first value.
+// A column per single value; then a line for each row's group, which starts with the row's first value.
 std::string Table(const Json& rows) {
   const std::vector<std::string> columns = Fields(rows, /*groups=*/false);
   std::vector<std::vector<std::string>> lines(1);
@@ -87,15 +90,18 @@ std::string Table(const Json& rows) {
     for (const std::string& column : columns) line.push_back(row.contains(column) ? Value(column, row[column]) : "-");
     lines.push_back(std::move(line));
   }
-  std::string text = columns.empty() ? "" : AlignColumns(lines);
-  for (const std::string& group : Fields(rows, /*groups=*/true)) {
-    for (const Json& row : rows) {
+  const std::vector<std::string> groups = Fields(rows, /*groups=*/true);
+  // A first value alone is said by the lines of the groups.
+  const bool only_names = columns.empty() || (columns.size() == 1 && !groups.empty());
+  std::string text = only_names ? "" : AlignColumns(lines);
+  for (const Json& row : rows) {
+    for (const std::string& group : groups) {
       if (!row.contains(group) || row[group].empty()) continue;
-      absl::StrAppend(&text, "  ", Title(group));
+      absl::StrAppend(&text, "  ");
       if (!columns.empty() && row.contains(columns[0])) {
-        absl::StrAppend(&text, " of ", Value(columns[0], row[columns[0]]));
+        absl::StrAppend(&text, Title(columns[0]), " ", Value(columns[0], row[columns[0]]), " ");
       }
-      absl::StrAppend(&text, ": ", Value(group, row[group]), "\n");
+      absl::StrAppend(&text, Title(group), ": ", Value(group, row[group]), "\n");
     }
   }
   return text;

@@ -32,10 +32,12 @@ TEST(StatsToTextTest, GroupsOfRowsFollowTheTable) {
   EXPECT_EQ(StatsToText(Json::parse(R"({"enclaves": [{"id": 1, "messages": {"TASK_NEW": 3, "TASK_DEAD": 2}},
                                                    {"id": 12, "messages": {}}]})")),
             "enclaves\n"
-            "  id\n"
-            "   1\n"
-            "  12\n"
-            "  messages of 1: TASK NEW 3, TASK DEAD 2\n");
+            "  id 1 messages: TASK_NEW 3, TASK_DEAD 2\n");
+  EXPECT_EQ(StatsToText(Json::parse(R"({"enclaves": [{"id": 1, "tasks": 2, "wait": {"p50_ns": 1}}]})")),
+            "enclaves\n"
+            "  id  tasks\n"
+            "   1      2\n"
+            "  id 1 wait: p50 1 ns\n");
 }
 
 TEST(StatsToTextTest, AnyJsonIsShown) {

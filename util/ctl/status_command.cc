@@ -62,8 +62,9 @@ void KeepWhatIsNew(Json* stats) {
   for (const Json& enclave : *enclaves) {
     if (!enclave.is_object()) continue;
     Json kept = Json::object();
+    if (enclave.contains("id")) kept["enclave"] = enclave["id"];
     for (const auto& [key, value] : enclave.items()) {
-      if (key == "id" || value.is_object()) kept[key] = value;
+      if (value.is_object() && !value.empty()) kept[key] = value;
     }
     groups.push_back(std::move(kept));
   }
