@@ -129,6 +129,12 @@ void MockEnclave::PostDead(int64_t gtid) {
   tasks_.erase(gtid);
 }
 
+void MockEnclave::RemoveAgent(int cpu) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  __atomic_or_fetch(&words()[agents_.at(cpu).word].flags, GHOST_SW_F_CANFREE, __ATOMIC_RELEASE);
+  agents_.erase(cpu);
+}
+
 void MockEnclave::BumpBarrier(int64_t gtid) { __atomic_add_fetch(&task_word(gtid).barrier, 1, __ATOMIC_RELEASE); }
 
 void MockEnclave::SetFlag(int64_t gtid, uint32_t flag, bool on) {

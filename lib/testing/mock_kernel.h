@@ -66,6 +66,8 @@ class MockEnclave : public KernelEnclave {
   bool Post(const Payload& payload);
   bool PostNew(int64_t gtid, bool runnable = true, int nice = 0);
   void PostDead(int64_t gtid);
+  // An agent's thread has ended.
+  void RemoveAgent(int cpu);
   // Only the barrier, as when a message is lost.
   void BumpBarrier(int64_t gtid);
   void SetFlag(int64_t gtid, uint32_t flag, bool on);
