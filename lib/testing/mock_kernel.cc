@@ -1,6 +1,7 @@
 #include "lib/testing/mock_kernel.h"
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -19,6 +20,14 @@ std::shared_ptr<std::byte> ZeroedPages(size_t size) {
   auto* memory = static_cast<std::byte*>(std::aligned_alloc(kPage, size));
   std::memset(memory, 0, size);
   return {memory, [](std::byte* p) { std::free(p); }};
+}
+
+// A barrier goes up; whoever waits for that (BlockingEnclave) wakes.
+uint32_t Increment(uint32_t& barrier) {
+  std::atomic_ref<uint32_t> word(barrier);
+  const uint32_t value = word.fetch_add(1, std::memory_order_acq_rel) + 1;
+  word.notify_all();
+  return value;
 }
 
 size_t RoundUp(size_t size) { return (size + kPage - 1) / kPage * kPage; }
@@ -52,7 +61,7 @@ bool MockQueue::Produce(std::span<const std::byte> message) {
   const uint32_t to_end = elems_ - index;
   const uint32_t padding = slots > to_end ? to_end : 0;
   if (used + padding + slots > elems_) {
-    ++ring_->overflow;
+    __atomic_add_fetch(&ring_->overflow, 1, __ATOMIC_RELAXED);
     return false;
   }
   if (padding != 0) {
@@ -191,7 +200,7 @@ void MockEnclave::WakeAgentOf(int queue) {
   const auto target = wakeups_.find(queue);
   if (target == wakeups_.end()) return;
   if (auto agent = agents_.find(target->second); agent != agents_.end()) {
-    __atomic_add_fetch(&words()[agent->second.word].barrier, 1, __ATOMIC_RELEASE);
+    Increment(words()[agent->second.word].barrier);
   }
 }
 
@@ -207,12 +216,12 @@ bool MockEnclave::PostLocked(const Payload& payload) {
     TaskState& task = tasks_.at(gtid);
     ghost_status_word& word = words()[task.word];
     ApplyFlags(word, payload);
-    message.seqnum = __atomic_add_fetch(&word.barrier, 1, __ATOMIC_RELEASE);
+    message.seqnum = Increment(word.barrier);
     task.new_sent |= std::holds_alternative<TaskNew>(payload);
     queue = task.queue;
   } else {
     const AgentState& agent = agents_.at(CpuOf(message));
-    message.seqnum = __atomic_add_fetch(&words()[agent.word].barrier, 1, __ATOMIC_RELEASE);
+    message.seqnum = Increment(words()[agent.word].barrier);
     queue = agent.queue;
   }
   std::array<std::byte, kMaxMessageBytes> bytes;
@@ -336,9 +345,9 @@ int MockEnclave::Run(const ghost_ioc_run& argument) {
   if (argument.gtid == GHOST_AGENT_GTID) {
     ++calls_.pings;
     pinged_.push_back(argument.run_cpu);
-    __atomic_add_fetch(&word.barrier, 1, __ATOMIC_RELEASE);
     // The mock sees no thread end. Agents that are woken after their process went offline are those that are told to.
     if (!online_) __atomic_or_fetch(&word.flags, GHOST_SW_F_CANFREE, __ATOMIC_RELEASE);
+    Increment(word.barrier);
     return 0;
   }
   ++calls_.yields;
