@@ -12,9 +12,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "kernel/abi/abi_version.h"
+#include "lib/base/cpu_set.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/ghostfs.h"
@@ -85,11 +85,14 @@ Finding CheckVersions(Served* served) {
     return {"ABI", Verdict::kFix, std::string(text.status().message()), "is this directory a ghostfs?"};
   }
   std::vector<uint32_t> versions;
+  CpuSet numbers;  // the same notation for sets of small numbers: "69,84-91"
   for (absl::string_view line : absl::StrSplit(*text, '\n', absl::SkipEmpty())) {
     uint32_t version = 0;
-    if (absl::SimpleAtoi(line, &version)) versions.push_back(version);
+    if (!absl::SimpleAtoi(line, &version)) continue;
+    versions.push_back(version);
+    if (CpuSet::InRange(static_cast<int>(version))) numbers.Add(static_cast<int>(version));
   }
-  const std::string offered = absl::StrJoin(versions, ", ");
+  const std::string offered = ToCpuList(numbers);
   const std::optional<uint32_t> common = NewestCommonAbi(versions);
   if (!common.has_value()) {
     return {"ABI", Verdict::kFix, absl::StrCat("the kernel offers ", offered, "; these programs know ", KnownAbis()),

@@ -59,14 +59,19 @@ int InChild(const std::function<int()>& body) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
 }
 
-bool HasCapability(int capability) {
+// What /proc/self/status says under `name`, or "".
+std::string StatusLine(const std::string& name) {
   absl::StatusOr<std::string> status = ReadFile("/proc/self/status");
-  if (!status.ok()) return false;
+  if (!status.ok()) return "";
   for (absl::string_view line : absl::StrSplit(*status, '\n')) {
-    uint64_t caps = 0;
-    if (absl::ConsumePrefix(&line, "CapEff:\t") && absl::SimpleHexAtoi(line, &caps)) return (caps >> capability) & 1;
+    if (absl::ConsumePrefix(&line, absl::StrCat(name, ":\t"))) return std::string(line);
   }
-  return false;
+  return "";
+}
+
+bool HasCapability(int capability) {
+  uint64_t capabilities = 0;
+  return absl::SimpleHexAtoi(StatusLine("CapEff"), &capabilities) && ((capabilities >> capability) & 1) != 0;
 }
 
 int TryMount() {
@@ -179,6 +184,10 @@ Finding ProbeBtf() {
 Finding ProbePtrace() {
   const std::string yama = FirstLine("/proc/sys/kernel/yama/ptrace_scope", "");
   const std::string scope = yama.empty() ? "" : absl::StrCat(" (Yama ptrace_scope ", yama, ")");
+  const std::string tracer = StatusLine("TracerPid");
+  if (!tracer.empty() && tracer != "0") {
+    return Info("ptrace", absl::StrCat("not tried: process ", tracer, " holds this one (is it under ghost itself?)"));
+  }
   const int error = TrySeizeSibling();
   if (error == 0) return Ok("ptrace", absl::StrCat("another process can be seized", scope));
   if (!yama.empty() && yama != "0" && !HasCapability(CAP_SYS_PTRACE)) {
