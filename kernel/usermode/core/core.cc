@@ -82,7 +82,9 @@ IoctlResult Core::Ioctl(uint64_t id, uint32_t command, std::span<std::byte> argu
   if (node == nullptr) return {.result = -ENODEV};
   if (node->kind != FileKind::kCtl) return {.result = -ENOTTY};
   if (!handle->writable) return {.result = -EACCES};
-  impl_->scheduler.BeginRequest(impl_->state.FindAgent(caller.tid()));
+  Agent* agent = impl_->state.FindAgent(caller.tid());
+  if (agent != nullptr && agent->sleeping) impl_->agents.OnWoken(agent->tid);  // whatever the driver has seen so far
+  impl_->scheduler.BeginRequest(agent != nullptr && !agent->parked ? agent : nullptr);
   IoctlResult result;
   result.result = impl_->ioctls.Handle(*node->enclave, command, argument, caller, request, &result.pending);
   impl_->Finish();

@@ -106,6 +106,7 @@ class TestAgent {
   int64_t Ping(int cpu);
   // True while its last RUN or commit has not been answered.
   bool parked() const;
+  uint64_t request() const { return request_; }
   int64_t result() const { return harness_->driver.completed.at(request_); }
 
   FakeCaller caller;

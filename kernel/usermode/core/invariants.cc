@@ -23,7 +23,9 @@ void CheckCpu(const State& state, const Cpu& cpu) {
   if (cpu.agent != nullptr) {
     const Agent& agent = *cpu.agent;
     GHOST_CHECK(agent.cpu == &cpu && agent.enclave == cpu.enclave) << "cpu " << cpu.id;
-    GHOST_CHECK(agent.parked == cpu.blocked_in_run || cpu.current != nullptr) << "cpu " << cpu.id;
+    // One that may run again waits only for the current task to leave, or for its CPU to be plugged in.
+    GHOST_CHECK(!agent.parked || cpu.blocked_in_run || cpu.current != nullptr || !cpu.online) << "cpu " << cpu.id;
+    GHOST_CHECK(agent.parked || !cpu.blocked_in_run) << "cpu " << cpu.id;
     auto found = state.agents.find(agent.tid);
     GHOST_CHECK(found != state.agents.end() && found->second.get() == cpu.agent) << "agent " << agent.tid;
   }

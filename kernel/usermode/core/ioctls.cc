@@ -136,7 +136,8 @@ int Ioctls::Commit(Caller& caller, const ghost_ioc_commit_txn& commit, bool grou
     }
   }
   Committer::Committing by{.agent = state_.FindAgent(caller.tid())};
-  if (by.agent != nullptr) {  // the usual case asks the driver nothing
+  if (by.agent != nullptr && by.agent->parked) return -EBUSY;  // it has a request under way: no thread can
+  if (by.agent != nullptr) {                                   // the usual case asks the driver nothing
     by.tgid = by.agent->tgid;
     by.cpu = by.agent->cpu->id;
   } else {
@@ -165,8 +166,9 @@ int Ioctls::TaskAffinity(Enclave& enclave, ghostd_ioc_task_affinity* ask) {
     task = state_.FindTask(ask->gtid);
     if (task == nullptr || task->enclave != &enclave) return -ESRCH;
   } else {
+    if (ask->gtid == 0 || ask->gtid < -INT32_MAX) return -ESRCH;
     const int64_t tid = -ask->gtid;
-    if (tid <= 0 || tid > INT32_MAX || !state_.driver->RuntimeNsOfTid(static_cast<Tid>(tid)).has_value()) return -ESRCH;
+    if (!state_.driver->RuntimeNsOfTid(static_cast<Tid>(tid)).has_value()) return -ESRCH;
     auto found = state_.tasks_by_tid.find(static_cast<Tid>(tid));
     if (found != state_.tasks_by_tid.end()) task = found->second;
     ask->gtid = task != nullptr ? task->gtid : state_.IdentityOf(static_cast<Tid>(tid))->gtid;
