@@ -22,8 +22,7 @@
 //                       "block_to_run": {…}}, …]}
 //      messages: produced, by type, those that occurred; dropped: had a queue, but it was full; commits: by final
 //      state, lower case; runnable_to_run: how long tasks waited for a CPU; block_to_run: how long a CPU that a task
-//      left asleep was without one, while others waited (percentiles within an eighth). gtids are 64-bit numbers, 0 =
-//      none.
+//      left asleep was without one, while others waited (percentiles within an eighth). gtids: 64 bits, 0 = none.
 #ifndef GHOST_KERNEL_USERMODE_CORE_DIALECT_H_
 #define GHOST_KERNEL_USERMODE_CORE_DIALECT_H_
 
