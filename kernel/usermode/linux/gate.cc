@@ -98,13 +98,16 @@ void Gate::Give(int slot, int32_t tid) {
       value == static_cast<uint32_t>(slot)) {
     bpf_map__delete_elem(programs_->maps.tids, &key, sizeof(key), 0);
   }
-  SetState(slot, GATE_FREE);
+  AtomicState(slots_[slot]).store(GATE_FREE, std::memory_order_release);
   free_slots_.push_back(slot);
 }
 
 uint32_t Gate::State(int slot) const { return AtomicState(slots_[slot]).load(std::memory_order_acquire); }
 
-void Gate::SetState(int slot, uint32_t state) { AtomicState(slots_[slot]).store(state, std::memory_order_release); }
+void Gate::SetState(int slot, uint32_t state) {
+  uint32_t before = State(slot);
+  while (before != GATE_EXITED && !AtomicState(slots_[slot]).compare_exchange_weak(before, state)) continue;
+}
 
 bool Gate::ChangeState(int slot, uint32_t from, uint32_t to) {
   return AtomicState(slots_[slot]).compare_exchange_strong(from, to, std::memory_order_acq_rel);

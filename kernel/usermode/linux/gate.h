@@ -35,7 +35,8 @@ class Gate {
   void Give(int slot, int32_t tid);
 
   uint32_t State(int slot) const;
-  void SetState(int slot, uint32_t state);  // release
+  // Release. Does nothing to a thread that has exited meanwhile: its end must be seen, and its slot given back.
+  void SetState(int slot, uint32_t state);
   // Compare-and-swap; true if `from` was the state.
   bool ChangeState(int slot, uint32_t from, uint32_t to);
   // True once for each gate signal the programs sent.

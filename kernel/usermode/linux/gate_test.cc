@@ -211,6 +211,16 @@ TEST_F(GateTest, EpollWaitWithoutTheMendingSaysEintr) {
   EXPECT_EQ(shared_->result.load(), EINTR);
 }
 
+TEST_F(GateTest, TheEndOfAKilledThreadIsSeenWhateverIsSetNext) {
+  StartHeld([] { pause(); });
+  kill(child_, SIGKILL);
+  WaitFor(GATE_EVENT_EXIT);
+  gate_->SetState(slot_, GATE_RUN);  // as if it was to run just then
+  EXPECT_EQ(gate_->State(slot_), static_cast<uint32_t>(GATE_EXITED));
+  WaitFor(GATE_EVENT_DEAD);
+  EXPECT_EQ(tracee::Wait(child_).kind, tracee::Stop::Kind::kGone);
+}
+
 TEST(ProcTest, ReadsThisThread) {
   std::optional<ThreadStat> stat = ReadThreadStat(getpid());
   ASSERT_TRUE(stat.has_value());

@@ -110,11 +110,11 @@ AttachResult LinuxDriver::Attach(Tid tid, int64_t gtid) {
 
 AttachResult LinuxDriver::Reattach(Task& task, int64_t gtid) {
   if (task.phase != Phase::kLeaving) return {.error = task.phase == Phase::kExited ? ESRCH : EPERM};
+  // Its interrupt is under way: the stop that would have detached it is now its first.
+  if (!gate_->ChangeState(task.slot, GATE_LEAVING, GATE_ENTERING)) return {.error = ESRCH};
   task.gtid = gtid;
   task.phase = Phase::kEntering;
   by_gtid_[gtid] = &task;
-  // Its interrupt is under way: the stop that would have detached it is now its first.
-  gate_->SetState(task.slot, GATE_ENTERING);
   Save(task);
   AttachResult result;
   result.runtime_ns = RuntimeNs(gtid);
@@ -159,7 +159,12 @@ void LinuxDriver::Detach(int64_t gtid) {
 void LinuxDriver::FinishDetach(Task& task, int signal) {
   Unpin(task);
   // A gate signal that is still pending is ignored by default once nobody traces the thread.
-  tracee::Detach(task.tid, signal);
+  if (tracee::Detach(task.tid, signal) == -ESRCH) {
+    // Killed meanwhile: its exit is on the way, and it is still ours to reap.
+    task.phase = Phase::kLeaving;
+    gate_->SetState(task.slot, GATE_LEAVING);
+    return;
+  }
   options_.guardian->Forget(task.tid);
   DeleteTask(task);
 }
