@@ -11,8 +11,10 @@
 #define GHOST_KERNEL_USERMODE_CORE_CORE_HARNESS_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernel/abi/message.h"
@@ -23,9 +25,13 @@
 namespace ghost::usermode {
 
 class Harness {
+  const std::unique_ptr<FakeDriver> owned_;
+
  public:
   static CoreOptions Defaults() { return {.num_cpus = 4, .abi_versions = {69, 75, 84, 91}}; }
-  explicit Harness(const CoreOptions& options = Defaults()) : core(options, &driver), root(1, 1) {}
+  explicit Harness(const CoreOptions& options = Defaults(),
+                   std::unique_ptr<FakeDriver> fake = std::make_unique<FakeDriver>())
+      : owned_(std::move(fake)), driver(*owned_), core(options, &driver), root(1, 1) {}
   // Checks that all is consistent at the end.
   ~Harness() { core.CheckInvariants(); }
 
@@ -52,7 +58,7 @@ class Harness {
   ghost_txn* Txn(uint64_t enclave, int cpu);
   ghost_status_word* Word(uint64_t enclave, const ghost_sw_info& info);
 
-  FakeDriver driver;
+  FakeDriver& driver;
   Core core;
   FakeCaller root;
   uint64_t next_request = 1;

@@ -144,6 +144,28 @@ TEST_F(RecordedTraceTest, FromEntryToReentry) {
   DepartAndReenter();
 }
 
+// SEND_TASK_LATCHED: the message comes when the task is on its CPU, before that of its leaving.
+TEST_F(RecordedTraceTest, Latched) {
+  Enter();
+  EXPECT_EQ(agent_->CommitLocal(gtid_, SEND_TASK_ON_CPU), GHOST_TXN_COMPLETE);
+  EXPECT_THAT(agent_->Drain(), ElementsAre("ON_CPU 90 seq=2 cpu=0 cpu_seq=4"));
+  harness_.core.OnTaskBlocked(gtid_);
+  EXPECT_THAT(agent_->Drain(), ElementsAre("BLOCKED 90 seq=3 cpu=0 cpu_seq=5"));
+}
+
+// A tick's message bumps the agent's barrier once as a message and once as a wake-up, PREEMPT's wake-up once more.
+TEST_F(RecordedTraceTest, Ticks) {
+  harness_.Write("enclave_1/deliver_ticks", "1");
+  Enter();
+  const uint32_t barrier = agent_->barrier();
+  EXPECT_EQ(agent_->CommitLocal(gtid_), GHOST_TXN_COMPLETE);
+  harness_.core.OnTimer(1);
+  harness_.core.OnTaskGated(gtid_);
+  EXPECT_THAT(agent_->Drain(), ElementsAre("CPU_TICK 0 seq=" + std::to_string(barrier + 2) + " agent=0",
+                                           "PREEMPT 90 seq=2 cpu=0 cpu_seq=4"));
+  CommitStale(gtid_, barrier + 3, barrier + 4);
+}
+
 class LifecycleTest : public ::testing::Test {
  protected:
   LifecycleTest() {
