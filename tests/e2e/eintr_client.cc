@@ -25,6 +25,8 @@
 namespace {
 
 constexpr long kWaitMs = 20;
+// For the waits that a signal is to end: they take this long only if it does not, even on a busy machine.
+constexpr long kInterruptedWaitMs = 10'000;
 
 int64_t NowUs() {
   timespec now;
@@ -32,21 +34,21 @@ int64_t NowUs() {
   return int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1'000;
 }
 
-// Each waits about kWaitMs for something that does not come; 0 if it timed out as it should, else errno.
+// Each waits about wait_ms for something that does not come; 0 if it timed out as it should, else errno.
 
-int EpollWait() {
+int EpollWait(long wait_ms) {
   const int epoll = epoll_create1(0);
   epoll_event event;
-  const int n = epoll_wait(epoll, &event, 1, kWaitMs);
+  const int n = epoll_wait(epoll, &event, 1, static_cast<int>(wait_ms));
   const int error = n < 0 ? errno : 0;
   close(epoll);
   return error;
 }
 
-int Recv() {
+int Recv(long wait_ms) {
   int sockets[2];
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) != 0) return errno;
-  const timeval timeout = {.tv_sec = 0, .tv_usec = kWaitMs * 1000};
+  const timeval timeout = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
   setsockopt(sockets[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
   char byte;
   const ssize_t n = recv(sockets[0], &byte, 1, 0);
@@ -56,26 +58,26 @@ int Recv() {
   return error;
 }
 
-int Sigtimedwait() {
+int Sigtimedwait(long wait_ms) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGRTMIN);
-  const timespec timeout = {.tv_sec = 0, .tv_nsec = kWaitMs * 1'000'000};
+  const timespec timeout = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1'000'000};
   return sigtimedwait(&set, nullptr, &timeout) < 0 && errno == EAGAIN ? 0 : errno;
 }
 
-int Nanosleep() {
-  const timespec timeout = {.tv_sec = 0, .tv_nsec = kWaitMs * 1'000'000};
+int Nanosleep(long wait_ms) {
+  const timespec timeout = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1'000'000};
   return nanosleep(&timeout, nullptr) == 0 ? 0 : errno;
 }
 
-int Select() {
-  timeval timeout = {.tv_sec = 0, .tv_usec = kWaitMs * 1000};
+int Select(long wait_ms) {
+  timeval timeout = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
   return select(0, nullptr, nullptr, nullptr, &timeout) == 0 ? 0 : errno;
 }
 
 // True if a handled signal from a sibling ends the wait with EINTR, as it does without ghost.
-bool HandlerInterrupts(const std::function<int()>& wait) {
+bool HandlerInterrupts(const std::function<int(long)>& wait) {
   const pthread_t waiter = pthread_self();
   std::atomic<bool> done{false};
   // Sent again and again, for one that comes before the wait begins would be lost.
@@ -86,18 +88,18 @@ bool HandlerInterrupts(const std::function<int()>& wait) {
       nanosleep(&pause, nullptr);
     }
   });
-  const int error = wait();
+  const int error = wait(kInterruptedWaitMs);
   done = true;
   sender.join();
   return error == EINTR;
 }
 
-bool Try(const std::string& name, const std::function<int()>& wait, int rounds) {
+bool Try(const std::string& name, const std::function<int(long)>& wait, int rounds) {
   int undisturbed = 0;
   int error = 0;
   for (int i = 0; i < rounds; ++i) {
     const int64_t begin = NowUs();
-    const int result = wait();
+    const int result = wait(kWaitMs);
     const bool full = NowUs() - begin >= kWaitMs * 1000 - 1000;
     if (result == 0 && full) ++undisturbed;
     if (result != 0) error = result;
