@@ -92,6 +92,8 @@ class Channel {
   // Takes what the last Peek showed. The kernel gets the room back once all that had come is taken: one store to a
   // cache line that it writes, too, instead of one a message.
   void Consume() { slot_ = next_; }
+  // Lets the next Consume take nothing: what the last Peek showed stays.
+  void Keep() { next_ = slot_; }
 
   // Messages that the kernel had to drop since the queue exists. When it grows, tasks must be looked at afresh.
   uint32_t overflow() const { return __atomic_load_n(&ring_->overflow, __ATOMIC_RELAXED); }

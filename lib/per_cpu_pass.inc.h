@@ -65,34 +65,39 @@ template <typename Policy>
   // A ring that is filled while it is drained is left to the next pass: the barrier will have moved.
   const uint32_t limit = c.channel.num_elements();
   uint32_t left = limit;
-  bool done = true;
+  uint32_t left_at_new = 0;  // when a TASK_NEW stopped it; else 0
   MessageView view;
   Channel::Result result;
+  const auto handle = [&]<typename M>(const M& message) __attribute__((always_inline)) {
+    if constexpr (std::is_same_v<M, TaskNew>) {
+      c.channel.Keep();
+      left_at_new = left;
+      left = 1;
+    } else if constexpr (kConcernsTasks<M>) {
+      if (Task* task = Follow(c, message.gtid, view.seqnum()); task != nullptr) On(c, task, message, now);
+    }
+  };
   while ((result = c.channel.Peek(&view)) == Channel::Result::kMessage) {
-    if (view.type() == MSG_TASK_NEW) [[unlikely]] {
-      done = false;
+    if (view.Visit(c.channel.abi(), handle) != DecodeError::kOk) [[unlikely]] {
+      c.counters.corrupt_messages.Add(1);
+    }
+    c.channel.Consume();
+    if (--left == 0) [[unlikely]] {
       break;
     }
-    const auto handle = [&]<typename M>(const M& message) __attribute__((always_inline)) {
-      if constexpr (requires(Task * task) { On(c, task, message, now); }) {
-        if (Task* task = Follow(c, message.gtid, view.seqnum()); task != nullptr) On(c, task, message, now);
-      }
-    };
-    if (view.Visit(c.channel.abi(), handle) != DecodeError::kOk) [[unlikely]]
-      c.counters.corrupt_messages.Add(1);
-    c.channel.Consume();
-    if (--left == 0) [[unlikely]]
-      break;
   }
   if (result == Channel::Result::kCorrupt) [[unlikely]] {
     LoseTrack(c);
     c.counters.corrupt_messages.Add(1);
   }
+  if (left_at_new != 0) [[unlikely]] {
+    left = left_at_new;
+  }
   if (left != limit) {
     c.counters.messages.Add(limit - left);
     c.stale = 0;
   }
-  return done;
+  return left_at_new == 0;
 }
 
 template <typename Policy>
@@ -104,8 +109,8 @@ template <typename Policy>
     c.counters.unknown_tasks.Add(1);
     return nullptr;
   }
-  // What a look at the status word has told already is no news.
-  if (static_cast<int32_t>(seqnum - task->seqnum_) <= 0) [[unlikely]]
+  // What a look at the status word has told already is no news. (Numbers wrap.)
+  if (static_cast<int32_t>(task->seqnum_ - seqnum) >= 0) [[unlikely]]
     return nullptr;
   // Before the policy may let anyone see the task.
   task->seqnum_ = seqnum;

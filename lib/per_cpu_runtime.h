@@ -31,6 +31,7 @@
 #include <cerrno>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -93,7 +94,13 @@ class PerCpuRuntime final : public PerCpuBase {
   bool Drain(CpuState& c, Time now);
   // The task of a message, brought up to date with its sequence number; null: nothing to do about it here.
   Task* Follow(CpuState& c, int64_t gtid, uint32_t seqnum);
-  // One for each message about a task; what else there is only wakes the agent, which looks at everything then.
+  // Messages for which there is an On() below. Others only wake the agent, which looks at everything then; TASK_ON_CPU
+  // repeats what the commit said.
+  template <typename M>
+  static constexpr bool kConcernsTasks = requires(const M& message) {
+    message.gtid;
+  }
+  &&!std::is_same_v<M, TaskNew> && !std::is_same_v<M, TaskOnCpu>;
   void On(CpuState& c, Task* task, const TaskBlocked& message, Time now);
   void On(CpuState& c, Task* task, const TaskWakeup& message, Time now);
   void On(CpuState& c, Task* task, const TaskPreempt& message, Time now);

@@ -31,6 +31,13 @@ template <typename Run>
 // each time, and reports only the last.
 inline int64_t all_measured_operations = 0;
 
+// Whether this build's figures mean anything: optimised, and without a sanitizer's code between ours.
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+inline constexpr bool kMeasurable = true;
+#else
+inline constexpr bool kMeasurable = false;
+#endif
+
 // In each iteration prepare(), then run(), which returns how many operations it did. Only run() is measured.
 template <typename Prepare, typename Run>
 void Measure(benchmark::State& state, Prepare prepare, Run run) {
@@ -51,6 +58,7 @@ void Measure(benchmark::State& state, Prepare prepare, Run run) {
     return static_cast<double>(count) / static_cast<double>(operations);
   };
   all_measured_operations += operations;
+  state.counters["measurable"] = kMeasurable ? 1 : 0;
   state.counters["operations"] = static_cast<double>(operations);
   state.counters["all_operations"] = static_cast<double>(all_measured_operations);
   state.counters["allocations"] = per_operation(allocated);

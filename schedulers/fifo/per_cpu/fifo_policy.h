@@ -24,8 +24,9 @@ namespace ghost {
 
 class FifoPolicy {
  public:
+  using Link = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
   struct Task : TaskBase {
-    boost::intrusive::list_member_hook<> link;
+    Link link;
     bool boosted = false;  // it joined the queue in front
   };
 
@@ -55,10 +56,8 @@ class FifoPolicy {
   void Describe(const Task& task, std::string* line) const;
 
  private:
-  using Queue =
-      boost::intrusive::list<Task,
-                             boost::intrusive::member_hook<Task, boost::intrusive::list_member_hook<>, &Task::link>,
-                             boost::intrusive::constant_time_size<false>>;
+  using Queue = boost::intrusive::list<Task, boost::intrusive::member_hook<Task, Link, &Task::link>,
+                                       boost::intrusive::constant_time_size<false>>;
   struct alignas(64) CpuQueue {
     Queue tasks;
   };
