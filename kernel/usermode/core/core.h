@@ -34,10 +34,11 @@ struct CoreOptions {
   int num_nodes = 1;                          // NUMA nodes
   std::vector<uint32_t> abi_versions = {91};  // what `version` lists; `create` picks one
   int max_enclaves = 64;
-  int max_queues = 4096;           // over all enclaves
-  int max_tasks = 65534;           // over all enclaves
-  int nr_cpus = CpuSet::kMaxCpus;  // CPU numbers from here on are errors in cpulist and cpumask
-  uid_t uid = 0;                   // owner of the root directory's files
+  int max_queues = 4096;             // over all enclaves
+  int max_tasks = 65534;             // over all enclaves
+  int max_status_word_regions = 64;  // over all enclaves; 2 MiB each
+  int nr_cpus = CpuSet::kMaxCpus;    // CPU numbers from here on are errors in cpulist and cpumask
+  uid_t uid = 0;                     // owner of the root directory's files
   gid_t gid = 0;
 };
 

@@ -68,6 +68,9 @@ void Enclaves::RemoveCpu(Cpu& cpu) {
 int Enclaves::CreateStatusWordRegion(Enclave& enclave, uint32_t id, int32_t node) {
   if (node < 0 || node >= state_.options.num_nodes) return -ENODEV;
   if (enclave.words.HasRegion(id)) return -EEXIST;
+  size_t regions = 0;
+  for (const auto& other : state_.enclaves) regions += other->words.regions().size();
+  if (regions >= static_cast<size_t>(state_.options.max_status_word_regions)) return -ENOMEM;
   const std::string name = "sw_" + std::to_string(id);
   std::optional<Region> region =
       state_.driver->AllocateRegion(enclave.name() + "/sw_regions/" + name, StatusWordRegion::kSize);

@@ -377,8 +377,15 @@ TEST(GhostfsTest, StatsAreJson) {
 TEST(GhostfsTest, Limits) {
   CoreOptions options = Harness::Defaults();
   options.max_enclaves = 2;
+  options.max_status_word_regions = 2;
   Harness harness(options);
   Replay(harness, {{"ctl", "create 1 91", 0}, {"ctl", "create 2 91", 0}, {"ctl", "create 3 91", ENOMEM}});
+  Replay(harness, {{"enclave_1/ctl", "create sw_region 0 0", 0},
+                   {"enclave_2/ctl", "create sw_region 0 0", 0},
+                   {"enclave_2/ctl", "create sw_region 1 0", ENOMEM},
+                   {"enclave_1/ctl", "destroy", 0},
+                   {"enclave_2/ctl", "create sw_region 1 0", 0},
+                   {"ctl", "create 1 91", 0}});
   harness.driver.regions_left = 0;
   Replay(harness, {{"enclave_1/ctl", "create sw_region 0 0", ENOMEM}, {"enclave_1/ctl", "destroy", 0}});
   Replay(harness, {{"ctl", "create 3 91", ENOMEM}});

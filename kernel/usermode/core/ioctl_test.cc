@@ -225,12 +225,24 @@ TEST_F(IoctlTest, TimerfdExpiry) {
   EXPECT_FALSE(agent.parked());
   EXPECT_THAT(agent.Drain(), ElementsAre("CPU_TIMER_EXPIRED 0 seq=2 type=7 cookie=99"));
   EXPECT_EQ(harness_.driver.timers[id], when + 3'000'000);
-  // Absolute, once.
-  ASSERT_EQ(Settime(kTimerfd, 0, 1, TFD_TIMER_ABSTIME, {{0, 0}, {1, 0}}), 0);
-  EXPECT_EQ(harness_.driver.timers[id], 1'000'000'000);
+  // Its owner is gone: the last one.
+  harness_.core.OnAgentExited(7);
+  harness_.driver.ended = {50};
   harness_.driver.timers.clear();
   harness_.core.OnTimer(id);
-  EXPECT_THAT(agent.Drain(), ElementsAre("CPU_TIMER_EXPIRED 0 seq=4 type=7 cookie=99"));
+  EXPECT_THAT(harness_.driver.timers, IsEmpty());
+}
+
+TEST_F(IoctlTest, TimerfdOnceAndOff) {
+  TestAgent agent(&harness_, 1, 0, 7, 69, /*tgid=*/50);
+  // Absolute, once.
+  ASSERT_EQ(Settime(kTimerfd, 0, 1, TFD_TIMER_ABSTIME, {{0, 0}, {1, 0}}), 0);
+  ASSERT_EQ(harness_.driver.timers.size(), 1u);
+  const auto [id, when] = *harness_.driver.timers.begin();
+  EXPECT_EQ(when, 1'000'000'000);
+  harness_.driver.timers.clear();
+  harness_.core.OnTimer(id);
+  EXPECT_THAT(agent.Drain(), ElementsAre("CPU_TIMER_EXPIRED 0 seq=2 type=7 cookie=99"));
   EXPECT_THAT(harness_.driver.timers, IsEmpty());
   // The ghost half off, and disarmed altogether.
   ASSERT_EQ(Settime(kTimerfd, 0, 1), 0);

@@ -2,6 +2,7 @@
 
 #include <sys/timerfd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -51,7 +52,7 @@ void Ticker::OnTimer(uint64_t id) {
   if (found == timers_.end()) return;
   Timer& timer = found->second;
   const Timer expired = timer;
-  if (timer.interval_ns > 0) {
+  if (timer.interval_ns > 0 && OwnerLives(timer)) {
     const int64_t late = std::max<int64_t>(state_.driver->NowNs() - timer.when_ns, 0);
     timer.when_ns += (late / timer.interval_ns + 1) * timer.interval_ns;
     state_.driver->ArmTimer(id, timer.when_ns);
@@ -59,6 +60,11 @@ void Ticker::OnTimer(uint64_t id) {
     timers_.erase(found);
   }
   TimerfdExpired(expired.cpu, expired.type, expired.cookie);
+}
+
+bool Ticker::OwnerLives(const Timer& timer) const {
+  const Agent* agent = state_.cpus[static_cast<size_t>(timer.cpu)].agent;
+  return (agent != nullptr && agent->tgid == timer.tgid) || state_.driver->RuntimeNsOfTid(timer.tgid).has_value();
 }
 
 void Ticker::Tick() {
@@ -111,7 +117,8 @@ int Ticker::TimerfdSettime(Caller& caller, const ghost_ioc_timerfd_settime& sett
   if (timers_.erase(id) > 0) state_.driver->ArmTimer(id, -1);
   if (enabled && ToNs(value.it_value) != 0) {
     const bool absolute = (settime.flags & TFD_TIMER_ABSTIME) != 0;
-    Timer timer{.cpu = ghost.cpu,
+    Timer timer{.tgid = caller.tgid(),
+                .cpu = ghost.cpu,
                 .type = ghost.type,
                 .cookie = ghost.cookie,
                 .when_ns = ToNs(value.it_value) + (absolute ? 0 : state_.driver->NowNs()),

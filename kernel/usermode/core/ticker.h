@@ -36,6 +36,7 @@ class Ticker {
 
  private:
   struct Timer {
+    Tid tgid = 0;  // whose
     int cpu = 0;
     uint64_t type = 0;
     uint64_t cookie = 0;
@@ -44,6 +45,8 @@ class Ticker {
   };
 
   bool Wanted() const;
+  // The timer's owner still has its descriptor, as far as we can know.
+  bool OwnerLives(const Timer& timer) const;
   void Tick();
   // True if the next tick may concern the CPU, or the enclave, too.
   bool TickCpu(Cpu& cpu);
