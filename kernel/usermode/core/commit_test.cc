@@ -209,6 +209,22 @@ TEST_F(CommitTest, FailuresAfterTheTargetWasLookedAt) {
   EXPECT_THAT(agent_->Drain(), IsEmpty());
 }
 
+TEST_F(CommitTest, DepartedTarget) {
+  const int64_t gtid = Runnable(100);
+  const ghost_sw_info word = {.id = 0, .index = 2};
+  agent_->Prepare(1, gtid);
+  harness_.core.OnTaskDeparted(gtid);
+  EXPECT_EQ(Commit(1), GHOST_TXN_TARGET_STALE) << "an agent that has not read of it yet made no mistake";
+  ghost_sw_info info = word;
+  ASSERT_EQ(harness_.Ioctl(1, GHOST_IOC_SW_FREE, &info, agent_->caller), 0);
+  EXPECT_EQ(agent_->CommitRemote(1, gtid), GHOST_TXN_INVALID_TARGET) << "one that has freed the word did";
+  harness_.driver.ended = {100};
+  EXPECT_EQ(agent_->CommitRemote(1, gtid), GHOST_TXN_TARGET_NOT_FOUND);
+  const int64_t dead = Runnable(101);
+  harness_.core.OnTaskExited(dead);
+  EXPECT_EQ(agent_->CommitRemote(1, dead), GHOST_TXN_TARGET_NOT_FOUND);
+}
+
 TEST_F(CommitTest, DoNotPreempt) {
   const int64_t first = Runnable(100);
   const int64_t second = Runnable(101);

@@ -228,6 +228,10 @@ int32_t Committer::JudgeTask(Attempt& attempt) {
   Cpu& cpu = *attempt.cpu;
   Task* task = state_.FindTask(txn.gtid);
   if (task == nullptr) {
+    // One that has departed: the agent may not have read of it yet.
+    if (Identity* identity = state_.identities.FindGtid(txn.gtid); identity != nullptr && identity->inhibited) {
+      return GHOST_TXN_TARGET_STALE;
+    }
     // An agent, or a thread that is not in ghost (any more); else nobody.
     return kernel_.tasks.ThreadExists(txn.gtid) ? GHOST_TXN_INVALID_TARGET : GHOST_TXN_TARGET_NOT_FOUND;
   }
