@@ -221,6 +221,8 @@ void PerCpuRuntime<Policy>::LookAfreshAt(CpuState& c, Task* task, Time now) {
     return Leave(c, task);
   }
   task->seqnum_ = barrier;
+  // A change of its affinity may be among what was lost.
+  On(c, task, TaskAffinityChanged{.gtid = task->gtid_}, now);
   Adjust(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
 }
 
