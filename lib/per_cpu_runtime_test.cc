@@ -277,6 +277,20 @@ TEST_F(RuntimeTest, DeathInEachState) {
   EXPECT_EQ(runtime_->policy().Length(0), 0u);
 }
 
+// As ghostd tells of a task that was killed while it waited for a CPU.
+TEST_F(RuntimeTest, BlocksAndDiesInTheQueue) {
+  Start();
+  RunOn(0, kA);
+  mock_->PostNew(kB);
+  Step();
+  mock_->Post(TaskBlocked{.gtid = kB});
+  mock_->PostDead(kB);
+  Step();
+  EXPECT_EQ(runtime_->CountTasks(), 1);
+  EXPECT_EQ(runtime_->policy().Length(0), 0u);
+  EXPECT_EQ(Counters().illegal_changes, 0u);
+}
+
 TEST_F(RuntimeTest, DepartsAndComesBackWithTheSameGtid) {
   Start();
   for (int i = 0; i < 3; ++i) {

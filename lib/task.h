@@ -4,7 +4,7 @@
 // written by runtimes only; policies read them. A task belongs to one CPU at a time, its home: the CPU to whose queue
 // its messages go; only that CPU's agent touches it (lib/per_cpu_runtime.h says how it changes home).
 //
-//     new --> blocked --> runnable <--> queued --> on cpu        any --> gone
+//     new --> blocked <-> runnable <--> queued --> on cpu        any --> gone
 //      |        |            ^            ^  ^        | |
 //      +--------|------------+            |  +--------+ |        to queued: woken, preempted, yielded
 //               +-------------------------+             |
@@ -37,8 +37,8 @@ const char* TaskStateName(TaskState state);
 // The table of legal changes: row `from`, bit `to`. One word, so that asking it is a shift.
 inline constexpr uint64_t kLegalChanges =
     uint64_t{0b110110} << 8 * static_cast<int>(TaskState::kNew) |
-    uint64_t{0b111110} << 8 * static_cast<int>(TaskState::kBlocked) |  // on cpu, and blocked again: switchto
-    uint64_t{0b101000} << 8 * static_cast<int>(TaskState::kRunnable) |
+    uint64_t{0b111110} << 8 * static_cast<int>(TaskState::kBlocked) |   // on cpu, and blocked again: switchto
+    uint64_t{0b101010} << 8 * static_cast<int>(TaskState::kRunnable) |  // blocked: killed while it waited (ghostd)
     uint64_t{0b010100} << 8 * static_cast<int>(TaskState::kQueued) |
     uint64_t{0b101110} << 8 * static_cast<int>(TaskState::kOnCpu) |
     uint64_t{0b000000} << 8 * static_cast<int>(TaskState::kGone);

@@ -13,11 +13,11 @@ using S = TaskState;
 
 TEST(TaskState, TheTableIsWhatThePictureSays) {
   const std::set<std::pair<S, S>> legal = {
-      {S::kNew, S::kBlocked},     {S::kNew, S::kRunnable},     {S::kNew, S::kOnCpu},      {S::kNew, S::kGone},
-      {S::kBlocked, S::kBlocked}, {S::kBlocked, S::kRunnable}, {S::kBlocked, S::kQueued}, {S::kBlocked, S::kOnCpu},
-      {S::kBlocked, S::kGone},    {S::kRunnable, S::kQueued},  {S::kRunnable, S::kGone},  {S::kQueued, S::kRunnable},
-      {S::kQueued, S::kOnCpu},    {S::kOnCpu, S::kBlocked},    {S::kOnCpu, S::kRunnable}, {S::kOnCpu, S::kQueued},
-      {S::kOnCpu, S::kGone},
+      {S::kNew, S::kBlocked},     {S::kNew, S::kRunnable},     {S::kNew, S::kOnCpu},       {S::kNew, S::kGone},
+      {S::kBlocked, S::kBlocked}, {S::kBlocked, S::kRunnable}, {S::kBlocked, S::kQueued},  {S::kBlocked, S::kOnCpu},
+      {S::kBlocked, S::kGone},    {S::kRunnable, S::kBlocked}, {S::kRunnable, S::kQueued}, {S::kRunnable, S::kGone},
+      {S::kQueued, S::kRunnable}, {S::kQueued, S::kOnCpu},     {S::kOnCpu, S::kBlocked},   {S::kOnCpu, S::kRunnable},
+      {S::kOnCpu, S::kQueued},    {S::kOnCpu, S::kGone},
   };
   for (int from = 0; from < kNumTaskStates; ++from) {
     for (int to = 0; to < kNumTaskStates; ++to) {
