@@ -16,6 +16,10 @@ each() {
     [ "$line" = "$name: $ROUNDS of $ROUNDS undisturbed, handler interrupts" ] || t_fail "$line"
     t_pass
   done
+  t_begin "a masked SIGCONT under $1"
+  line=$(grep "^masked SIGCONT: " "$T/lines") || t_fail "no result; errors: $(cat "$T/errors")"
+  [ "$line" = "masked SIGCONT: $ROUNDS of $ROUNDS delivered once" ] || t_fail "$line"
+  t_pass
 }
 
 e_kernel

@@ -47,11 +47,16 @@ t_begin "run: the program's first process is a task of the enclave"
 t_pass
 
 t_begin "run: signals are passed on"
-e_start run "$GHOSTCTL" run --cpus "$CPUS" -- \
-  bash -c 'trap "echo got USR1" USR1; echo up; while :; do read -r x || [ $? -gt 128 ] || exit 3; done'
+e_start run "$GHOSTCTL" run --cpus "$CPUS" -- python3 -u -c '
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+print("up")
+print("got", signal.sigwait({signal.SIGUSR1}).name)
+signal.pause()
+'
 e_expect run up || t_fail
 kill -USR1 "${PID[run]}"
-e_expect run "got USR1" || t_fail
+e_expect run "got SIGUSR1" || t_fail
 kill -TERM "${PID[run]}"
 e_end run || t_fail
 [ "$STATUS" = 143 ] || t_fail "after SIGTERM: $STATUS"

@@ -17,6 +17,7 @@
 
 #define SIG_URG 23
 #define SIG_STOP 19
+#define SIG_CONT 18
 
 /* Task states of the kernel that are the same in all versions of interest. */
 #define STATE_STOPPED_OR_TRACED (0x4 | 0x8)
@@ -161,7 +162,8 @@ static bool signal_pending(int signal) {
 static int stop_when_pending(__u32 iteration, void *signal) { return signal_pending(*(int *)signal); }
 
 /* Sends the gate signal to the current thread: SIGURG, because a traced thread that is left behind by a dead tracer
- * ignores it; SIGSTOP where SIGURG is masked, because that can't be.
+ * ignores it; SIGSTOP where SIGURG is masked, because that can't be. (A SIGSTOP takes a SIGCONT away that is pending:
+ * ghostd sends that again.)
  *
  * Newer kernels (seen on 6.18) send it from an interrupt that they raise, since a tracepoint's program is not
  * preemptible; the thread could be in user mode before it arrives. Interrupts are on here, so waiting for it is enough.
@@ -169,6 +171,10 @@ static int stop_when_pending(__u32 iteration, void *signal) { return signal_pend
 static bool send_gate_signal(struct gate_slot *slot) {
   struct task_struct *task = bpf_get_current_task_btf();
   int signal = task->blocked.sig[0] & (1UL << (SIG_URG - 1)) ? SIG_STOP : SIG_URG;
+  if (signal == SIG_STOP) {
+    unsigned long pending = task->pending.signal.sig[0] | BPF_CORE_READ(task, signal, shared_pending.signal.sig[0]);
+    if (pending & (1UL << (SIG_CONT - 1))) slot->lost_cont = 1;
+  }
   slot->signal_sent = 1;
   for (int attempt = 0; attempt < 8; ++attempt) {
     long error = bpf_send_signal_thread(signal);

@@ -24,8 +24,8 @@ enum gate_state {
 struct gate_slot {
   __u32 state;
   __u32 tid;
-  __u32 signal_sent; /* a gate signal is pending and not yet swallowed by ghostd */
-  __u32 pad;
+  __u32 signal_sent;    /* a gate signal is pending and not yet swallowed by ghostd */
+  __u32 lost_cont;      /* a SIGSTOP that was sent as the gate signal has taken a pending SIGCONT away */
   __u64 runtime_ns;     /* on a CPU, since the slot was taken */
   __u64 switched_in_ns; /* since when it is on a CPU, 0 if it is not */
   __u64 reserved[4];

@@ -121,6 +121,11 @@ bool Gate::TakeSignal(int slot) {
   return std::atomic_ref<uint32_t>(slots_[slot].signal_sent).exchange(0, std::memory_order_acq_rel) != 0;
 }
 
+bool Gate::TakeLostCont(int slot) {
+  std::atomic_ref<uint32_t> lost(slots_[slot].lost_cont);
+  return lost.load(std::memory_order_acquire) != 0 && lost.exchange(0, std::memory_order_acq_rel) != 0;
+}
+
 void Gate::SetTid(int slot, int32_t tid) { slots_[slot].tid = tid; }
 
 uint64_t Gate::RuntimeNs(int slot, int64_t now_ns) const {

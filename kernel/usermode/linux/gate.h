@@ -43,6 +43,8 @@ class Gate {
   bool TakeSignal(int slot);
   // Whether a gate signal was sent that nobody took yet.
   bool SignalSent(int slot) const;
+  // True once if a gate signal has taken a pending SIGCONT away from the thread's process.
+  bool TakeLostCont(int slot);
   void SetTid(int slot, int32_t tid);
   // Time on a CPU since the slot was taken, ns.
   uint64_t RuntimeNs(int slot, int64_t now_ns) const;

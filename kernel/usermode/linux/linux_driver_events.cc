@@ -193,6 +193,7 @@ void LinuxDriver::OnSignalStop(Task& task, int signal) {
   bool is_gate_signal = (signal == SIGURG || signal == SIGSTOP) && gate_->SignalSent(task.slot) &&
                         tracee::SignalIsFromKernel(task.tid) && gate_->TakeSignal(task.slot);
   if (is_gate_signal) {
+    if (signal == SIGSTOP && gate_->TakeLostCont(task.slot)) tracee::SendAgain(task.tid, SIGCONT);
     signal = 0;
   } else if (tracee::IgnoresSignal(task.tid, signal)) {
     // Untraced, the signal would not even have woken the thread.

@@ -75,6 +75,11 @@ bool SignalIsFromKernel(int32_t tid) {
   return info.si_code == SI_KERNEL;
 }
 
+void SendAgain(int32_t tid, int signal) {
+  std::optional<ThreadStatus> status = ReadThreadStatus(tid);
+  if (status.has_value()) kill(status->tgid, signal);
+}
+
 void RestartInterruptedCall(int32_t tid) {
 #if defined(__x86_64__)
   user_regs_struct registers;

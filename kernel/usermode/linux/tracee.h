@@ -37,6 +37,9 @@ Stop Wait(int32_t tid);
 // At a signal-delivery-stop: whether the kernel itself sent the signal (as the gate's BPF program does).
 bool SignalIsFromKernel(int32_t tid);
 
+// Sends the thread's process a signal that ghostd has cost it.
+void SendAgain(int32_t tid, int signal);
+
 // A stop interrupts some system calls with EINTR that would have slept on (epoll_wait, recv with a timeout,
 // sigtimedwait, …; most restart by themselves). At a stop that the thread must not notice: makes such a call start
 // again. Does nothing if a signal that the thread handles is pending too: then EINTR is what it would have got anyway.
