@@ -77,6 +77,7 @@ say "What this machine can do (ghostctl doctor)"
 cpus=0-1
 if "$bin/ghostctl" status >/dev/null 2>&1; then
   say "A ghost kernel is there already"
+  if [ "$(nproc)" = 1 ]; then cpus=0; fi
 else
   say "Starting ghostd, the user-mode ghost kernel"
   options=()

@@ -184,6 +184,39 @@ e_until 10 test ! -e "$orphan" || t_fail "$orphan is still there"
 [ -d "$served" ] || t_fail "$served is gone"
 t_pass
 
+t_begin "enclave repair --adopt gives an enclave a new agent, and its tasks run on"
+orphan=$("$GHOSTCTL" enclave create --cpus "${CPUS#*-}") || t_fail
+e_agent doomed --enclave "$orphan" || t_fail
+e_start client bash -c "echo \$\$ > $orphan/tasks && exec $E2E/population 5"
+e_expect client "living 5" || t_fail
+e_stop doomed KILL || t_fail
+"$GHOSTCTL" enclave repair --adopt fifo_per_cpu >"$T/out" 2>&1 || t_fail "$(cat "$T/out")"
+grep -q "$orphan: had no agent: served now by fifo_per_cpu_agent, process " "$T/out" || t_fail "$(cat "$T/out")"
+e_ask client advance "advanced 5" || t_fail "they do not run on"
+kill -INT "$(sed -n "s|^$orphan: .* process ||p" "$T/out")"
+e_until 20 grep -qx "active no" "$orphan/status" || t_fail "$(cat "$orphan/status")"
+echo destroy >"$orphan/ctl"
+e_close client
+e_end client || t_fail
+t_pass
+
+t_begin "move --cgroup takes every process of a cgroup, and of those below it"
+cgroup=$(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs -printf '%h\n' 2>/dev/null | head -n 1)/ghost_e2e_$$
+mkdir -p "$cgroup/below" 2>/dev/null || t_skip "no cgroup can be made here"
+if [ -d "$cgroup" ]; then
+  e_start one "$E2E/population" 3
+  e_start two "$E2E/population" 4
+  e_expect one living && e_expect two living || t_fail
+  echo "${PID[one]}" >"$cgroup/cgroup.procs"
+  echo "${PID[two]}" >"$cgroup/below/cgroup.procs"
+  "$GHOSTCTL" move --enclave "$served" --cgroup "$cgroup" >"$T/out" 2>&1 || t_fail "$(cat "$T/out")"
+  grep -qx "nr_tasks 9" "$served/status" || t_fail "$(cat "$T/out" "$served/status")"
+  e_ask one advance advanced && e_ask two advance advanced || t_fail
+  e_close one && e_end one && e_close two && e_end two || t_fail
+  rmdir "$cgroup/below" "$cgroup"
+fi
+t_pass
+
 t_begin "status shows it, also as JSON"
 "$GHOSTCTL" status || t_fail
 "$GHOSTCTL" status --json | python3 -c '

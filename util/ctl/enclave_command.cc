@@ -9,9 +9,11 @@
 #include "lib/base/cpu_set.h"
 #include "lib/base/status.h"
 #include "lib/ghostfs.h"
+#include "util/ctl/adopt.h"
 #include "util/ctl/command.h"
 #include "util/ctl/enclaves.h"
 #include "util/ctl/options.h"
+#include "util/ctl/programs.h"
 
 namespace ghost::ctl {
 namespace {
@@ -20,24 +22,26 @@ constexpr char kHelp[] =
     R"(usage: ghostctl enclave ls
        ghostctl enclave create [--cpus LIST]
        ghostctl enclave destroy ENCLAVE...|all
-       ghostctl enclave repair [--dry-run]
+       ghostctl enclave repair [--adopt POLICY] [--dry-run]
 
 ls        lists the enclaves: number, ABI, CPUs, whether an agent serves it, tasks.
 create    makes an enclave of LIST (default: every CPU that is free) and prints its directory; it stays until destroyed.
 destroy   ends enclaves: their agents are killed, their tasks run on under the ordinary scheduler.
           ENCLAVE is a number, a name (enclave_2) or a path.
-repair    destroys every enclave that no agent serves (left behind by a killed agent), so that its CPUs are free again.
-          To have a new agent take over instead: fifo_per_cpu_agent --enclave DIRECTORY
+repair    destroys every enclave that no agent serves (left behind by a killed agent), so that its CPUs are free again;
+          with --adopt starts an agent for each instead, which takes its tasks over and lives on in the background.
 
 options:
   --ghostfs DIR   the ghostfs to use
   --cpus LIST     such as 0-3,8
+  --adopt POLICY  such as fifo_per_cpu
   --dry-run       only say what repair would do
 
 examples:
   ghostctl enclave ls
   ghostctl enclave create --cpus 0-1
   ghostctl enclave destroy all
+  ghostctl enclave repair --adopt fifo_per_cpu
 )";
 
 absl::Status Destroy(KernelEnclave& enclave) {
@@ -99,33 +103,45 @@ absl::StatusOr<int> DestroyAll(Kernel& kernel) {
   return 0;
 }
 
-absl::StatusOr<int> Repair(Kernel& kernel, bool dry_run) {
+struct RepairOptions {
+  bool dry_run = false;
+  std::string adopt;  // a policy; "": destroy
+};
+
+absl::StatusOr<int> Repair(Kernel& kernel, const RepairOptions& options) {
+  std::string agent;
+  if (!options.adopt.empty()) {
+    GHOST_ASSIGN_OR_RETURN(agent, FindAgent(options.adopt));
+  }
   GHOST_ASSIGN_OR_RETURN(std::vector<EnclaveView> views, ViewEnclaves(kernel));
-  int broken = 0;
+  std::vector<std::string> broken;
   for (const EnclaveView& view : views) {
     if (view.online) {
       absl::PrintF("%s: served by an agent, left alone\n", view.directory);
       continue;
     }
-    ++broken;
-    if (dry_run) {
-      absl::PrintF("%s: no agent, %d tasks, CPUs %s: would be destroyed\n", view.directory, view.num_tasks, view.cpus);
-      continue;
+    broken.push_back(view.directory);
+    if (options.dry_run) {
+      absl::PrintF("%s: no agent, %d tasks, CPUs %s: would be %s\n", view.directory, view.num_tasks, view.cpus,
+                   agent.empty() ? "destroyed" : "given an agent");
+    } else if (agent.empty()) {
+      GHOST_ASSIGN_OR_RETURN(std::unique_ptr<KernelEnclave> enclave, kernel.AttachEnclave(view.directory));
+      GHOST_RETURN_IF_ERROR(enclave->WriteFile("ctl", "destroy"));
+      absl::PrintF("%s: had no agent: destroyed; CPUs %s are free, %d tasks run on under the ordinary scheduler\n",
+                   view.directory, view.cpus, view.num_tasks);
     }
-    GHOST_ASSIGN_OR_RETURN(std::unique_ptr<KernelEnclave> enclave, kernel.AttachEnclave(view.directory));
-    GHOST_RETURN_IF_ERROR(enclave->WriteFile("ctl", "destroy"));
-    absl::PrintF("%s: had no agent: destroyed; CPUs %s are free, %d tasks run on under the ordinary scheduler\n",
-                 view.directory, view.cpus, view.num_tasks);
   }
-  if (broken == 0) absl::PrintF("nothing to repair\n");
-  return 0;
+  if (broken.empty()) absl::PrintF("nothing to repair\n");
+  if (broken.empty() || options.dry_run || agent.empty()) return 0;
+  return AdoptEnclaves(agent, broken, kernel.root());
 }
 
 absl::StatusOr<int> Run(const std::vector<std::string>& args) {
   std::string ghostfs, cpus;
-  bool dry_run = false;
+  RepairOptions repair;
   Options options;
-  options.AddString("ghostfs", &ghostfs).AddString("cpus", &cpus).AddFlag("dry-run", &dry_run);
+  options.AddString("ghostfs", &ghostfs).AddString("cpus", &cpus);
+  options.AddString("adopt", &repair.adopt).AddFlag("dry-run", &repair.dry_run);
   GHOST_RETURN_IF_ERROR(options.Parse(args, Options::kAnywhere));
   const std::vector<std::string>& operands = options.operands();
   const std::string action = operands.empty() ? "ls" : operands[0];
@@ -139,7 +155,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& args) {
   GHOST_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel, OpenGhostfs(ghostfs));
   if (action == "ls") return List(*kernel);
   if (action == "create") return Create(*kernel, cpus);
-  if (action == "repair") return Repair(*kernel, dry_run);
+  if (action == "repair") return Repair(*kernel, repair);
   if (operands[1] == "all") return DestroyAll(*kernel);
   for (size_t i = 1; i < operands.size(); ++i) {
     GHOST_ASSIGN_OR_RETURN(std::unique_ptr<KernelEnclave> enclave, FindEnclave(*kernel, operands[i]));
