@@ -26,8 +26,8 @@ class FifoPolicyTest : public testing::Test {
     return order;
   }
 
-  FifoPolicy policy_;
   std::array<Task, 8> tasks_;
+  FifoPolicy policy_;  // after the tasks: its queues go before what stands in them
 };
 
 TEST_F(FifoPolicyTest, EmptyQueueHasNothingToRun) { EXPECT_EQ(policy_.PickNext(0, Time()).task, nullptr); }
