@@ -25,7 +25,7 @@ class HotPathTest(unittest.TestCase):
 
     def check(self, binary):
         if not shutil.which("valgrind"):
-            self.skipTest("valgrind is not installed (util/setup.sh --dev)")
+            self.skipTest("valgrind is not installed (util/setup.sh)")
         for name, limit in LIMITS[binary].items():
             with self.subTest(name):
                 result = instructions.measure(os.path.join(os.getcwd(), binary), name + "/manual_time")
