@@ -3,6 +3,7 @@
 #include "kernel/abi/message.h"
 
 #include <cstring>
+#include <random>
 #include <set>
 #include <string>
 #include <string_view>
@@ -330,6 +331,26 @@ TEST(MessageAccessors, GtidOrCpu) {
   }
   EXPECT_EQ(GtidOf(Message()), 0);
   EXPECT_EQ(CpuOf(Message()), -1);
+}
+
+// Whatever the bytes: an answer, no read beyond them (a sanitizer sees it), and what decodes has a type of its version.
+TEST(MessageTypes, RandomBytesAreNeverACrash) {
+  std::minstd_rand random(91);
+  for (int round = 0; round < 100'000; ++round) {
+    std::vector<std::byte> bytes(random() % (2 * kMaxMessageBytes));
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+    // Mostly types and lengths that may be right.
+    if (bytes.size() >= sizeof(ghost_msg) && random() % 8 != 0) {
+      bytes[0] = static_cast<std::byte>(random() % 8 == 0 ? random() : random() % 72 + _MSG_TASK_FIRST);
+      bytes[1] = bytes[3] = std::byte{0};
+      bytes[2] = static_cast<std::byte>(random() % (bytes.size() + 4));
+    }
+    const AbiVersion& abi = *FindAbi(kOldestAbi + random() % (kNewestAbi - kOldestAbi + 1));
+    Message message;
+    if (DecodeMessage(abi, bytes, &message) != DecodeError::kOk) continue;
+    ASSERT_EQ(TypeOf(message.payload), message.type);
+    ASSERT_GE(abi.payload_size[message.type], 0);
+  }
 }
 
 TEST(MessageNames, Unknown) { EXPECT_EQ(MessageTypeName(200), "type 200"); }
