@@ -93,7 +93,10 @@ void PerCpuBase::Stop() {
   if (!std::exchange(started_, false)) return;
   // A successor waits for this: it then waits for each agent to leave its CPU.
   enclave_->WithdrawOnline();
+  stopping_.store(true, std::memory_order_release);
   for (int cpu : cpus()) {
+    // Whoever reads its barrier after the ping must look up before it sleeps.
+    cpu_base(cpu)->upkeep_due.store(true, std::memory_order_release);
     if (Agent* agent = cpu_base(cpu)->agent.get(); agent != nullptr) agent->TerminateBegin();
   }
   for (int cpu : cpus()) cpu_base(cpu)->agent.reset();
@@ -102,7 +105,7 @@ void PerCpuBase::Stop() {
 // It does not wait for run queues to empty before it ends: one task that never sleeps would keep it for ever. Tasks
 // stay in the enclave, in the kernel's hands.
 void PerCpuBase::AgentBody(Agent& agent) {
-  while (!agent.finished()) {
+  while (!agent.finished() && !stopping()) {
     if (Step(agent.cpu(), Time::Now()) == StepResult::kKernelGone) return;
   }
 }

@@ -80,6 +80,8 @@ class PerCpuBase : public Runtime {
   virtual void DescribeCpu(int cpu, std::string* text) = 0;
   // The enclave needs ticks ("deliver_ticks").
   virtual bool wants_ticks() const = 0;
+  // Stop was called: agents leave instead of sleeping.
+  bool stopping() const { return stopping_.load(std::memory_order_acquire); }
 
   // Answers DumpState for this CPU, if it asks. Between passes. (agent)
   void ServeDump(Cpu& c);
@@ -98,6 +100,7 @@ class PerCpuBase : public Runtime {
   const RuntimeOptions options_;
   bool started_ = false;
   std::atomic<bool> kernel_gone_{false};
+  std::atomic<bool> stopping_{false};
 
   std::mutex dump_mutex_;
   std::condition_variable dump_changed_;

@@ -24,6 +24,8 @@ template <typename Policy>
   PassResult result;
   do {
     Upkeep(c, now);
+    // Stop raises upkeep_due before it pings, so a barrier that has seen the ping is not slept on.
+    if (stopping()) return PassResult::kYielded;
     result = Pass(c, now);
   } while (result == PassResult::kUpkeep);
   return result;
