@@ -151,7 +151,7 @@ int on_switch(__u64 *ctx) {
   return 0;
 }
 
-/* Threads that left for user mode without the gate signal: must stay 0, and shown if it does not. */
+/* Gate signals that could not be sent: must stay 0. `bpftool map dump name gate.bss` shows it. */
 __u64 missed;
 
 static bool signal_pending(int signal) {
