@@ -17,6 +17,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernel/usermode/linux/region_guard.h"
 #include "lib/base/status.h"
 
 namespace ghost::usermode {
@@ -101,7 +102,10 @@ absl::StatusOr<std::unique_ptr<RegionStore>> RegionStore::Create(const std::vect
 RegionStore::RegionStore(std::string directory, ScopedFd lock, dev_t device)
     : directory_(std::move(directory)), lock_(std::move(lock)), device_(device) {}
 
-RegionStore::~RegionStore() { RemoveAll(); }
+RegionStore::~RegionStore() {
+  RemoveAll();
+  for (const auto& [id, entry] : entries_) region_guard::Remove(entry.mapping.data());
+}
 
 std::optional<Region> RegionStore::Allocate(const std::string& name, size_t size) {
   const uint64_t id = next_id_++;
@@ -124,6 +128,7 @@ std::optional<Region> RegionStore::Allocate(const std::string& name, size_t size
       // Touched now rather than when a message is posted. A kernel before 5.14 has no such advice.
       madvise(entry.mapping.data(), size, MADV_POPULATE_WRITE);
       const Region region = {.id = id, .address = entry.mapping.data(), .size = size};
+      region_guard::Add(region.address, size);
       ids_[entry.inode] = id;
       entries_[id] = std::move(entry);
       return region;
@@ -137,6 +142,7 @@ void RegionStore::Free(uint64_t id) {
   auto it = entries_.find(id);
   if (it == entries_.end()) return;
   unlink(it->second.path.c_str());
+  region_guard::Remove(it->second.mapping.data());
   ids_.erase(it->second.inode);
   entries_.erase(it);
 }

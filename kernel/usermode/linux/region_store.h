@@ -32,8 +32,9 @@ class RegionStore {
   RegionStore(const RegionStore&) = delete;
   RegionStore& operator=(const RegionStore&) = delete;
 
-  // Zeroed memory, backed in full from the start (a full disk is nullopt here, never a SIGBUS later). The file belongs
-  // to this process's user, mode 0600, until SetAccess.
+  // Zeroed memory, backed in full from the start (a full disk is nullopt here, never a SIGBUS later). Should its owner
+  // truncate the file, our mapping goes on as memory of our own (region_guard.h). The file belongs to this process's
+  // user, mode 0600, until SetAccess.
   std::optional<Region> Allocate(const std::string& name, size_t size);
   // Removes the file and our mapping; mappings of others stay valid.
   void Free(uint64_t id);

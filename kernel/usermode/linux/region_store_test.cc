@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,6 +44,45 @@ class RegionStoreTest : public testing::Test {
   bool mounted_ = false;
   const std::string base_ = "/mnt";
 };
+
+TEST_F(RegionStoreTest, ATruncatedFileIsTheEndOfSharingAndOfNothingElse) {
+  auto store = Create();
+  const std::optional<Region> region = store->Allocate("enclave_1/cpu_data", 3 * 4096);
+  const std::optional<Region> other = store->Allocate("enclave_1/queue_1", 4096);
+  ASSERT_TRUE(region.has_value() && other.has_value());
+  auto* bytes = static_cast<volatile char*>(region->address);
+  auto* others = static_cast<volatile char*>(other->address);
+  bytes[4096] = 'x';
+  others[0] = 'x';
+  ASSERT_EQ(truncate(store->Path(region->id).c_str(), 0), 0);
+  EXPECT_EQ(bytes[4096], 0);  // would be a SIGBUS
+  bytes[3 * 4096 - 1] = 'y';
+  EXPECT_EQ(bytes[3 * 4096 - 1], 'y');
+  EXPECT_EQ(others[0], 'x');
+  store->Free(region->id);
+  const std::optional<Region> next = store->Allocate("enclave_2/cpu_data", 4096);
+  ASSERT_TRUE(next.has_value());
+  ASSERT_EQ(truncate(store->Path(next->id).c_str(), 0), 0);
+  EXPECT_EQ(*static_cast<volatile char*>(next->address), 0);
+}
+
+TEST_F(RegionStoreTest, ASigbusElsewhereKills) {
+  auto store = Create();
+  ASSERT_TRUE(store->Allocate("enclave_1/cpu_data", 4096).has_value());
+  ScopedFd file(open((base_ + "/other").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_EQ(ftruncate(file.get(), 4096), 0);
+  absl::StatusOr<Mapping> mapping = Mapping::Map(file.get(), 4096, /*writable=*/true);
+  ASSERT_TRUE(mapping.ok());
+  ASSERT_EQ(ftruncate(file.get(), 0), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    *reinterpret_cast<volatile char*>(mapping->data()) = 'x';
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) << status;
+}
 
 TEST_F(RegionStoreTest, ARegionIsAFileThatOthersCanMap) {
   auto store = Create();
