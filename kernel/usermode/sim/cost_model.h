@@ -1,0 +1,62 @@
+// What operations cost in the simulation, in ns of virtual time.
+//
+// The defaults add up to Table 3 of the ghOSt paper (SOSP'21; two Xeon Platinum 8173M at 2 GHz):
+//   message to the local agent 725   = wakeup 50 + context_switch 410 + message 265
+//   message to a spinning agent 265  = message 265
+//   local schedule 888               = syscall 72 + commit 406 + context_switch 410
+//   remote schedule, agent 668       = syscall 72 + commit 406 + ipi_send 190
+//   remote schedule, target 1064     = ipi_receive 654 + context_switch 410
+//   remote schedule, 10 in a group: agent 3964 = 72 + 406 + 190 + 9 * commit_next 366 (the first stands in the others)
+#ifndef GHOST_KERNEL_USERMODE_SIM_COST_MODEL_H_
+#define GHOST_KERNEL_USERMODE_SIM_COST_MODEL_H_
+
+#include <cstdint>
+#include <iterator>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace ghost::sim {
+
+struct CostModel {
+  int64_t syscall_ns = 72;          // any system call, by an agent
+  int64_t message_ns = 265;         // agent: a message is produced, seen and handled
+  int64_t pass_ns = 100;            // agent: one decision of its policy
+  int64_t commit_ns = 406;          // agent: the first transaction of a commit
+  int64_t commit_next_ns = 366;     // agent: each further one
+  int64_t ipi_send_ns = 190;        // agent: a commit or ping for another CPU
+  int64_t ipi_receive_ns = 654;     // from that on until the other CPU acts on it
+  int64_t wakeup_ns = 50;           // from a wake-up until an idle CPU acts on it
+  int64_t context_switch_ns = 410;  // until a thread that was picked executes
+  int64_t preempt_ns = 100;         // until a running task that must leave its CPU has stopped
+  int64_t poll_ns = 50;             // agent: one look that finds nothing
+
+  // Everything is instantaneous: for tests that look at the order only.
+  static CostModel Zero();
+  // "name=value" with a name from kCosts and a value of at least 0, in ns.
+  absl::Status Set(absl::string_view assignment);
+};
+
+struct CostName {
+  const char* name;  // without _ns
+  int64_t CostModel::*member;
+};
+inline constexpr CostName kCosts[] = {
+    {"syscall", &CostModel::syscall_ns},
+    {"message", &CostModel::message_ns},
+    {"pass", &CostModel::pass_ns},
+    {"commit", &CostModel::commit_ns},
+    {"commit_next", &CostModel::commit_next_ns},
+    {"ipi_send", &CostModel::ipi_send_ns},
+    {"ipi_receive", &CostModel::ipi_receive_ns},
+    {"wakeup", &CostModel::wakeup_ns},
+    {"context_switch", &CostModel::context_switch_ns},
+    {"preempt", &CostModel::preempt_ns},
+    {"poll", &CostModel::poll_ns},
+};
+static_assert(std::size(kCosts) * sizeof(int64_t) == sizeof(CostModel));
+
+}  // namespace ghost::sim
+
+#endif  // GHOST_KERNEL_USERMODE_SIM_COST_MODEL_H_

@@ -1,0 +1,81 @@
+// The simulated CPUs, and the class of ordinary threads (CFS) on them.
+//
+// Who uses a CPU, highest first: its agent, ordinary threads, a ghost task. Ordinary threads have a run queue per CPU
+// and take turns; a CPU with one of them is one that another class wants (Core::OnOtherClass). What it is not: it does
+// not decide which ghost task runs (the core does) nor what a thread does next (threads.h). Threads: one.
+#ifndef GHOST_KERNEL_USERMODE_SIM_CPUS_H_
+#define GHOST_KERNEL_USERMODE_SIM_CPUS_H_
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "kernel/usermode/core/core.h"
+#include "kernel/usermode/sim/cost_model.h"
+#include "kernel/usermode/sim/event_queue.h"
+#include "kernel/usermode/sim/thread.h"
+
+namespace ghost::sim {
+
+class Threads;
+
+class Cpus {
+ public:
+  static constexpr int64_t kOrdinarySliceNs = 3'000'000;
+
+  Cpus(int count, EventQueue* events, Threads* threads, const CostModel* costs);
+  void set_core(usermode::Core* core) { core_ = core; }
+
+  int count() const { return static_cast<int>(cpus_.size()); }
+  bool online(int cpu) const { return cpus_[static_cast<size_t>(cpu)].online; }
+  bool agent_running(int cpu) const { return cpus_[static_cast<size_t>(cpu)].agent_running; }
+  Thread* ghost(int cpu) const { return cpus_[static_cast<size_t>(cpu)].ghost; }
+  size_t num_ordinary(int cpu) const { return cpus_[static_cast<size_t>(cpu)].ordinary.size(); }
+
+  // -- Bookkeeping: allowed inside the core's calls --
+  void SetGhost(int cpu, Thread* thread);
+  void SetAgentRunning(int cpu, bool running);
+  // An ordinary thread becomes runnable: joins the queue of an idle CPU that it may use, else of the shortest.
+  void Enqueue(Thread& thread);
+  // … stops being runnable, or of this class.
+  void Dequeue(Thread& thread);
+
+  // -- Events: outside of the core only --
+  void SetOnline(int cpu, bool online);
+  // To the end of its queue.
+  void Yield(Thread& thread);
+  // Says that a thread that is none of ours wants the CPU, or no longer does. Nests.
+  void SetBusy(int cpu, bool busy);
+
+ private:
+  struct Cpu {
+    bool online = true;
+    bool agent_running = false;
+    bool told_wanted = false;
+    bool telling = false;
+    int busy = 0;
+    Thread* ghost = nullptr;
+    uint32_t slice = 0;  // generation
+    std::deque<Thread*> ordinary;
+  };
+  Cpu& at(int cpu) { return cpus_[static_cast<size_t>(cpu)]; }
+  int ChooseCpu(const Thread& thread) const;
+  // Runs the first ordinary thread if nothing stands above it, and nothing else.
+  void Update(int cpu);
+  void Rotate(int cpu);
+  void TellLater(int cpu);
+  void OnTell(uint32_t cpu, uint32_t generation);
+  void OnSlice(uint32_t cpu, uint32_t generation);
+
+  EventQueue& events_;
+  Threads& threads_;
+  const CostModel& costs_;
+  usermode::Core* core_ = nullptr;
+  std::vector<Cpu> cpus_;
+  MethodHandler<Cpus, &Cpus::OnTell> tell_{this};
+  MethodHandler<Cpus, &Cpus::OnSlice> slice_{this};
+};
+
+}  // namespace ghost::sim
+
+#endif  // GHOST_KERNEL_USERMODE_SIM_CPUS_H_
