@@ -177,6 +177,9 @@ TEST_F(IoctlTest, StatusWordInfoAndFree) {
   EXPECT_EQ(FreeWord(0, 0), -EINVAL);
   TestAgent agent(&harness_, 1, 0, 7, 69);
   EXPECT_EQ(GetInfo(GHOST_AGENT, 0), 0);
+  ghost_ioc_sw_get_info own = {.request = {.type = GHOST_TASK, .pad = 0, .arg = 0}, .response = {.id = 9, .index = 9}};
+  EXPECT_EQ(harness_.Ioctl(1, GHOST_IOC_SW_GET_INFO, &own, agent.caller), 0) << "gtid 0 is the caller";
+  EXPECT_EQ(own.response.index, 0u);
   EXPECT_EQ(FreeWord(0, 0), -EINVAL) << "in use";
   harness_.Write("enclave_2/ctl", "create sw_region 0 0");
   const int64_t elsewhere = harness_.Enter(2, 100);

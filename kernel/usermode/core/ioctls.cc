@@ -33,7 +33,8 @@ int Ioctls::Handle(Enclave& enclave, uint32_t command, std::span<std::byte> byte
     case GHOST_IOC_NULL:
       return 0;
     case GHOST_IOC_SW_GET_INFO:
-      return WithArgument<ghost_ioc_sw_get_info>(command, bytes, [&](auto* get) { return GetInfo(enclave, get); });
+      return WithArgument<ghost_ioc_sw_get_info>(command, bytes,
+                                                 [&](auto* get) { return GetInfo(enclave, caller, get); });
     case GHOST_IOC_SW_FREE:
       return WithArgument<ghost_sw_info>(command, bytes, [&](auto* info) { return FreeWord(enclave, *info); });
     case GHOST_IOC_CREATE_QUEUE:
@@ -69,7 +70,7 @@ int Ioctls::Handle(Enclave& enclave, uint32_t command, std::span<std::byte> byte
   }
 }
 
-int Ioctls::GetInfo(Enclave& enclave, ghost_ioc_sw_get_info* get) {
+int Ioctls::GetInfo(Enclave& enclave, Caller& caller, ghost_ioc_sw_get_info* get) {
   StatusWord word;
   Enclave* owner = nullptr;
   if (get->request.type == GHOST_AGENT) {
@@ -80,11 +81,13 @@ int Ioctls::GetInfo(Enclave& enclave, ghost_ioc_sw_get_info* get) {
     word = cpu.agent->word;
     owner = cpu.agent->enclave;
   } else if (get->request.type == GHOST_TASK) {
-    const auto gtid = static_cast<int64_t>(get->request.arg);
-    if (Task* task = state_.FindTask(gtid); task != nullptr) {
+    Task* task = nullptr;
+    Agent* agent = nullptr;
+    state_.FindSource(static_cast<int64_t>(get->request.arg), caller, &task, &agent);
+    if (task != nullptr) {
       word = task->word;
       owner = task->enclave;
-    } else if (Agent* agent = state_.FindAgentByGtid(gtid); agent != nullptr) {
+    } else if (agent != nullptr) {
       word = agent->word;
       owner = agent->enclave;
     }

@@ -26,7 +26,7 @@ class Ioctls {
              bool* parked);
 
  private:
-  int GetInfo(Enclave& enclave, ghost_ioc_sw_get_info* get);
+  int GetInfo(Enclave& enclave, Caller& caller, ghost_ioc_sw_get_info* get);
   int FreeWord(Enclave& enclave, const ghost_sw_info& info);
   int GetCpuTime(Caller& caller, ghost_ioc_get_cpu_time* get);
   int Commit(Caller& caller, const ghost_ioc_commit_txn& commit, bool group, uint64_t request, bool* parked);

@@ -40,17 +40,9 @@ int Queues::Associate(Caller& caller, const ghost_ioc_assoc_queue& assoc) {
   Queue* queue = state_.QueueOfFd(caller, assoc.fd, &error);
   if (queue == nullptr) return error;
 
-  const auto gtid = static_cast<int64_t>(assoc.src.arg);
   Task* task = nullptr;
   Agent* agent = nullptr;
-  if (gtid == 0) {
-    agent = state_.FindAgent(caller.tid());
-    auto found = state_.tasks_by_tid.find(caller.tid());
-    if (found != state_.tasks_by_tid.end()) task = found->second;
-  } else {
-    task = state_.FindTask(gtid);
-    if (task == nullptr) agent = state_.FindAgentByGtid(gtid);
-  }
+  state_.FindSource(static_cast<int64_t>(assoc.src.arg), caller, &task, &agent);
   if (task == nullptr && agent == nullptr) return -ENOENT;
   const uint32_t barrier = task != nullptr ? task->word.barrier() : agent->cpu->agent_barrier;
   if (barrier != assoc.barrier) return -ESTALE;

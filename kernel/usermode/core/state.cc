@@ -30,6 +30,17 @@ Agent* State::FindAgentByGtid(int64_t gtid) {
   return agent != nullptr && agent->gtid == gtid ? agent : nullptr;
 }
 
+void State::FindSource(int64_t gtid, const Caller& caller, Task** task, Agent** agent) {
+  if (gtid != 0) {
+    *task = FindTask(gtid);
+    *agent = FindAgentByGtid(gtid);
+    return;
+  }
+  auto found = tasks_by_tid.find(caller.tid());
+  *task = found == tasks_by_tid.end() ? nullptr : found->second;
+  *agent = FindAgent(caller.tid());
+}
+
 Queue* State::FindQueue(uint64_t region) {
   auto found = queues.find(region);
   return found == queues.end() ? nullptr : found->second.get();

@@ -200,6 +200,8 @@ class State {
   Task* FindTask(int64_t gtid);
   Agent* FindAgent(Tid tid);
   Agent* FindAgentByGtid(int64_t gtid);
+  // The task or the agent that a gtid names; 0 is the caller. Both null: it is neither.
+  void FindSource(int64_t gtid, const Caller& caller, Task** task, Agent** agent);
   Queue* FindQueue(uint64_t region);
   // What the caller's descriptor is: the queue, or null with -EBADF in *error.
   Queue* QueueOfFd(Caller& caller, int fd, int* error);

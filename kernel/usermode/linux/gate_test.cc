@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -160,7 +161,7 @@ TEST_F(GateTest, InterruptStopsASpinningThread) {
   });
   Run();
   while (shared_->progress.load() == 0) sched_yield();
-  EXPECT_FALSE(SleepsInSystemCall(child_));
+  EXPECT_EQ(SleepsInSystemCall(child_), std::nullopt);
   ASSERT_TRUE(gate_->ChangeState(slot_, GATE_RUN, GATE_PREEMPTING));
   tracee::Interrupt(child_);
   WaitFor(GATE_EVENT_STOPPED);
@@ -231,7 +232,7 @@ TEST(ProcTest, ReadsThisThread) {
   ASSERT_TRUE(status.has_value());
   EXPECT_EQ(status->tgid, getpid());
   EXPECT_EQ(status->euid, geteuid());
-  EXPECT_TRUE(SleepsInSystemCall(getpid()));  // in the very read
+  EXPECT_EQ(SleepsInSystemCall(getpid()), SYS_read);  // in the very read
   EXPECT_FALSE(ReadThreadStat(-1).has_value());
 }
 

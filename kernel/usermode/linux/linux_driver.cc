@@ -124,9 +124,10 @@ AttachResult LinuxDriver::Reattach(Task& task, int64_t gtid) {
 
 AttachResult::State LinuxDriver::StartEntering(Task& task, char proc_state) {
   bool asleep = proc_state == 'S' || proc_state == 'D';
-  if (asleep && SleepsInSystemCall(task.tid)) {
+  if (std::optional<long> call = SleepsInSystemCall(task.tid); asleep && call.has_value()) {
     // Nothing to do: the end of that system call gates it.
     task.phase = Phase::kBlocked;
+    task.deferrable = IsDeferrable(*call);
     return AttachResult::State::kBlocked;
   }
   if (proc_state == 'T') {

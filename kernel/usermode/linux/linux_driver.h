@@ -137,6 +137,7 @@ class LinuxDriver final : public Driver {
   void Unpin(Task& task);
   void Save(const Task& task);
   void ReleaseAgent(const Agent& agent);
+  static bool IsDeferrable(long call);  // a system call whose wake-ups can wait
 
   const LinuxDriverOptions options_;
   Core* core_ = nullptr;

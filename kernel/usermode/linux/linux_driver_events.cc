@@ -27,13 +27,13 @@ constexpr long kNrEpollPwait = 281;
 constexpr long kNrSchedSetattr = 314;
 constexpr long kNrEpollPwait2 = 441;
 
-bool IsDeferrable(long call) {
+}  // namespace
+
+bool LinuxDriver::IsDeferrable(long call) {
   constexpr std::array kCalls = {kNrNanosleep, kNrFutex,      kNrClockNanosleep,
                                  kNrEpollWait, kNrEpollPwait, kNrEpollPwait2};
   return std::find(kCalls.begin(), kCalls.end(), call) != kCalls.end();
 }
-
-}  // namespace
 
 void LinuxDriver::OnEvent(const gate_event& event) {
   if (event.slot >= by_slot_.size()) return;

@@ -83,10 +83,11 @@ std::optional<ThreadStatus> ReadThreadStatus(int32_t tid) {
   return status;
 }
 
-bool SleepsInSystemCall(int32_t tid) {
+std::optional<long> SleepsInSystemCall(int32_t tid) {
   std::array<char, 256> text;
   // "running", "-1 sp pc" outside a system call, or "number arguments… sp pc".
-  return ReadThreadFile(tid, "syscall", &text) && text[0] >= '0' && text[0] <= '9';
+  if (!ReadThreadFile(tid, "syscall", &text) || text[0] < '0' || text[0] > '9') return std::nullopt;
+  return std::strtol(text.data(), nullptr, 10);
 }
 
 std::optional<uint64_t> ReadRuntimeNs(int32_t tid) {

@@ -28,8 +28,8 @@ struct ThreadStatus {  // /proc/<tid>/status
 };
 std::optional<ThreadStatus> ReadThreadStatus(int32_t tid);
 
-// Whether a sleeping thread sleeps inside a system call (and not, say, in a page fault): /proc/<tid>/syscall.
-bool SleepsInSystemCall(int32_t tid);
+// The number of the system call that a sleeping thread sleeps in (it could be a page fault): /proc/<tid>/syscall.
+std::optional<long> SleepsInSystemCall(int32_t tid);
 
 // Time on CPU so far, ns (/proc/<tid>/schedstat).
 std::optional<uint64_t> ReadRuntimeNs(int32_t tid);

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "lib/base/file.h"
 
@@ -85,13 +87,21 @@ std::optional<uint64_t> RequestCaller::RegionOfFd(int fd) {
   if (tid_ <= 0 || fd < 0) return std::nullopt;
   char path[64];
   snprintf(path, sizeof(path), "/proc/%d/fd/%d", tid_, fd);
-  struct stat attributes;
-  if (stat(path, &attributes) != 0) return std::nullopt;
-  return regions_->IdOf(attributes.st_dev, attributes.st_ino).value_or(0);
+  // Never stat(2): it would ask the file's file system, and a file of our own one waits for us then, for ever.
+  struct statx attributes;
+  if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &attributes) != 0) return std::nullopt;
+  const dev_t device = makedev(attributes.stx_dev_major, attributes.stx_dev_minor);
+  return regions_->IdOf(device, attributes.stx_ino).value_or(0);
 }
 
 int RequestCaller::TimerfdSettime(int fd, int flags, const struct itimerspec& value, struct itimerspec* old_value) {
   if (tgid() <= 0) return -EBADF;
+  // Looked at before it is copied: closing a copy of a file in a file system like ours would ask that file system.
+  char path[64], link[64];
+  snprintf(path, sizeof(path), "/proc/%d/fd/%d", tgid(), fd);
+  const ssize_t size = readlink(path, link, sizeof(link));
+  if (size < 0) return -EBADF;
+  if (std::string_view(link, static_cast<size_t>(size)) != "anon_inode:[timerfd]") return -EINVAL;
   // By number: glibc 2.36 has both calls, but not the headers of older build machines.
   ScopedFd process(static_cast<int>(syscall(SYS_pidfd_open, tgid(), 0)));
   if (!process.valid()) return -errno;
