@@ -66,7 +66,8 @@ __u32 pid_level;
 
 static __u32 tid_of(struct task_struct *task) {
   if (!pid_level) return task->pid;
-  struct pid *pid = task->thread_pid;
+  /* Copied, not loaded: Linux before 6.2 allows no arithmetic with a variable on a pointer that it knows. */
+  struct pid *pid = BPF_CORE_READ(task, thread_pid);
   if (!pid || BPF_CORE_READ(pid, level) < pid_level) return 0;
   __u32 tid = 0;
   char *number = (char *)pid + bpf_core_field_offset(struct pid, numbers) +
@@ -176,6 +177,8 @@ static bool send_gate_signal(struct gate_slot *slot) {
     if (pending & (1UL << (SIG_CONT - 1))) slot->lost_cont = 1;
   }
   slot->signal_sent = 1;
+  /* Unrolled: Linux 6.1's verifier takes a loop around bpf_loop for an endless one. */
+#pragma unroll
   for (int attempt = 0; attempt < 8; ++attempt) {
     long error = bpf_send_signal_thread(signal);
     if (!signal_pending(signal)) bpf_loop(1 << 16, stop_when_pending, &signal, 0);
