@@ -29,7 +29,8 @@ share() { mount -t 9p -o "trans=virtio,version=9p2000.L,msize=262144,$3" "$1" "$
 share root /lower ro,cache=loose || end "the kernel lacks 9p over virtio, or its PCI bus"
 mount -t tmpfs -o mode=755,size=75% over /over
 mkdir /over/upper /over/work
-mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /new || end "cannot mount the overlay"
+mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work overlay /new ||
+  end "cannot mount the overlay"
 mount -t tmpfs -o mode=755 run /new/run || end "cannot mount /run"
 mkdir -p /new/run/vm/channel /new/run/lock
 share channel /new/run/vm/channel cache=none || end "cannot mount the channel"

@@ -62,8 +62,8 @@ debian_kernel() {
   exec {LOCK}>&-
 }
 
-# module_files NAME...: the files of these modules and of those that they need, each after what it needs. A module that is
-# built in has none; one that is not there at all is an error, named on standard output.
+# module_files NAME...: the files of these modules and of those that they need, each after what it needs. A module that
+# is built in has none; one that is not there at all is an error, named on standard output.
 module_files() {
   awk -v names="$*" '
     function base(path) { sub(/.*\//, "", path); sub(/\.ko.*/, "", path); gsub(/-/, "_", path); return path }
@@ -110,5 +110,6 @@ initramfs() {
       esac || no_machine "cannot read $MODULES/$file"
     done
   fi
-  (cd "$tree" && find . | busybox cpio -o -H newc >"$SCRATCH/initramfs" 2>/dev/null) || no_machine "cannot write $SCRATCH"
+  (cd "$tree" && find . | busybox cpio -o -H newc >"$SCRATCH/initramfs" 2>/dev/null) ||
+    no_machine "cannot write $SCRATCH"
 }

@@ -14,8 +14,8 @@
 #   --accel A            kvm, tcg, or auto: KVM where a guest really boots with it, else QEMU's own interpreter
 #   --cache DIR          where Debian's kernels are kept (/var/cache/ghost-vm as root, else in ~/.cache)
 #
-# CMD runs as root, in the folder where this was called, and sees this machine's files; what it changes is forgotten. Its
-# output comes as it is written, and its exit status is this script's. Standard input is empty. There is no network.
+# CMD runs as root, in the folder where this was called, and sees this machine's files; what it changes is forgotten.
+# Its output comes as it is written, and its exit status is this script's. Standard input is empty. There is no network.
 # With it end all processes that it has started. On a ghost kernel, ghostfs is mounted at /sys/fs/ghost.
 #
 # Exit status: CMD's own; 2 usage; 124 time is up; 125 there is no machine (no QEMU, no kernel, it did not boot).
@@ -98,7 +98,7 @@ parse() {
 check_tools() {
   command -v qemu-system-x86_64 >/dev/null ||
     no_machine "no qemu-system-x86_64" "apt-get install --no-install-recommends qemu-system-x86, or util/setup.sh"
-  command -v busybox >/dev/null && busybox --list | grep -qx switch_root ||
+  command -v busybox >/dev/null && busybox --list | grep -x switch_root >/dev/null ||
     no_machine "no busybox (a static one, with switch_root)" "apt-get install busybox-static, or util/setup.sh"
   [ -z "$CACHE" ] || mkdir -p "$CACHE" 2>/dev/null || usage "--cache $CACHE: cannot be made"
   if [ -z "$CACHE" ]; then
@@ -129,7 +129,15 @@ machine() {
   MACHINE=$!
 }
 
-# share TAG DIR WRITABLE: QEMU's options for a folder of ours that the guest can mount.
+# await: until the machine is off; returns its exit status. Without bash's own report of a QEMU that has died.
+await() {
+  { wait "$MACHINE"; } 2>/dev/null
+  local status=$?
+  MACHINE=
+  return $status
+}
+
+# share TAG DIR READONLY: QEMU's options for a folder of ours that the guest can mount.
 share() {
   local path=${2//,/,,} # QEMU's way to quote a comma
   SHARES+=(-fsdev "local,id=$1,path=$path,security_model=none,multidevs=remap,readonly=$3")
@@ -148,7 +156,7 @@ kvm_works() {
   fi
   answer=no
   PROBE=1 machine 15 kvm "$SCRATCH/probe.log"
-  wait "$MACHINE" && grep -q "ghost_vm: booted" "$SCRATCH/probe.log" && answer=yes
+  await && grep -q "ghost_vm: booted" "$SCRATCH/probe.log" && answer=yes
   printf '%s\n' "$key" "$answer" >"$SCRATCH/kvm"
   mv "$SCRATCH/kvm" "$CACHE/kvm"
   [ $answer = yes ]
@@ -233,9 +241,8 @@ main() {
     tail -c +1 -s 0.1 --pid="$MACHINE" -f "$SCRATCH/channel/$stream" >&$([ $stream = stdout ] && echo 1 || echo 2) &
     followers+=($!)
   done
-  wait "$MACHINE"
+  await
   status=$?
-  MACHINE=
   wait "${followers[@]}"
   [ -s "$SCRATCH/channel/status" ] || explain "$status" "$console"
   exit "$(cat "$SCRATCH/channel/status")"
