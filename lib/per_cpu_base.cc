@@ -84,6 +84,7 @@ absl::Status PerCpuBase::Start() {
 
 absl::Status PerCpuBase::StartStepped() {
   GHOST_RETURN_IF_ERROR(PrepareQueues());
+  GHOST_RETURN_IF_ERROR(WaitForOldAgent());
   GHOST_RETURN_IF_ERROR(BecomeAgents());
   GHOST_RETURN_IF_ERROR(TakeOver());
   return enclave_->AdvertiseOnline();

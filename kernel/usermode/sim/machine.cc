@@ -137,7 +137,14 @@ void Machine::Kill(Process& process) {
 
 void Machine::OnKillAgent(Tid tid) {
   const Tid tgid = threads().Find(tid)->tgid;
-  At(now_ns(), [this, tgid] { Kill(*processes_.at(tgid)); });
+  At(now_ns(), [this, tgid] {
+    Process& process = *processes_.at(tgid);
+    if (process.on_kill) {
+      process.on_kill();
+    } else {
+      Kill(process);
+    }
+  });
 }
 
 // ---- Files ----
@@ -265,7 +272,7 @@ std::optional<int> Machine::Answer(uint64_t request) {
 }
 
 int64_t Machine::EnterEnclave(const Thread& by, Tid tid, uint64_t enclave) {
-  Process process{.tgid = by.tgid, .uid = by.uid, .gid = 0, .cap_sys_nice = false, .exited = false, .descriptors = {}};
+  Process process{.tgid = by.tgid, .uid = by.uid, .cap_sys_nice = false, .descriptors = {}, .on_kill = nullptr};
   SimCaller caller(&process, &by, &events_);
   return WriteFile(caller, absl::StrCat("enclave_", enclave, "/tasks"), std::to_string(tid));
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -35,6 +36,8 @@ struct Process {
   bool cap_sys_nice = true;
   bool exited = false;
   std::map<int, Descriptor> descriptors;
+  // The core has it killed. Null: Machine ends its threads and closes its descriptors, and that is all of it.
+  std::function<void()> on_kill;
 
   // The lowest free descriptor from 3 up.
   int Install(Descriptor descriptor);

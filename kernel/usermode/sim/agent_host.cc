@@ -1,0 +1,132 @@
+#include "kernel/usermode/sim/agent_host.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "lib/base/logging.h"
+
+namespace ghost::sim {
+namespace {
+
+// How soon an agent whose CPU is offline looks whether it is back.
+constexpr int64_t kOfflineRetryNs = 10'000;
+
+}  // namespace
+
+AgentHost::AgentHost(Machine* machine, Process* process) : machine_(*machine), process_(*process) {}
+
+AgentHost::~AgentHost() { CancelAll(); }
+
+SimCaller& AgentHost::caller() { return current_ != nullptr ? *current_->caller : machine_.CallerOf(process_.tgid); }
+
+SimCaller& AgentHost::StartThread(int cpu, std::function<void()> body) {
+  Thread* thread = nullptr;
+  for (auto& reserved : threads_) {
+    if (reserved->cpu == cpu && reserved->fiber == nullptr) thread = reserved.get();
+  }
+  if (thread == nullptr) {
+    threads_.push_back(std::make_unique<Thread>());
+    thread = threads_.back().get();
+    thread->index = static_cast<uint32_t>(threads_.size() - 1);
+    thread->cpu = cpu;
+    thread->caller = cpu < 0 ? &machine_.CallerOf(process_.tgid) : &machine_.StartAgentThread(process_);
+  }
+  thread->fiber = std::make_unique<Fiber>(std::move(body));
+  ResumeAt(*thread, machine_.now_ns());
+  return *thread->caller;
+}
+
+SimCaller* AgentHost::ReserveThread(int cpu) {
+  for (auto& thread : threads_) {
+    if (thread->cpu == cpu && thread->fiber == nullptr) return thread->caller;
+  }
+  auto thread = std::make_unique<Thread>();
+  thread->index = static_cast<uint32_t>(threads_.size());
+  thread->cpu = cpu;
+  thread->caller = &machine_.StartAgentThread(process_);
+  machine_.PinAgentThread(*thread->caller, cpu);
+  threads_.push_back(std::move(thread));
+  return threads_.back()->caller;
+}
+
+void AgentHost::CancelAll() {
+  dead_ = true;
+  for (auto& thread : threads_) {
+    ++thread->generation;
+    if (thread->fiber == nullptr) continue;
+    GHOST_CHECK(thread->fiber.get() != Fiber::Current()) << "a fiber cannot cancel itself";
+    thread->fiber->Cancel();
+  }
+  num_waiting_ = 0;
+}
+
+void AgentHost::ResumeAt(Thread& thread, int64_t when_ns) {
+  machine_.events().Schedule(when_ns, &resume_, thread.index, ++thread.generation);
+}
+
+void AgentHost::OnResume(uint32_t index, uint32_t generation) {
+  Thread& thread = *threads_[index];
+  if (thread.generation != generation || thread.fiber == nullptr || thread.fiber->finished()) return;
+  if (thread.cpu >= 0 && !machine_.driver().cpus().online(thread.cpu)) {
+    return ResumeAt(thread, machine_.now_ns() + kOfflineRetryNs);
+  }
+  if (std::exchange(thread.waits_for_world, false)) --num_waiting_;
+  current_ = &thread;
+  thread.fiber->Resume();
+  current_ = nullptr;
+}
+
+void AgentHost::Charge(int64_t ns) {
+  if (current_ == nullptr || dead_) return;
+  ++current_->calls;
+  if (ns == 0) return;
+  ResumeAt(*current_, machine_.now_ns() + ns);
+  Fiber::Suspend();
+}
+
+int AgentHost::Ioctl(int fd, unsigned long command, void* argument) {
+  if (dead_) return -ENODEV;
+  Thread* self = current_;
+  const Machine::IoctlResult result = machine_.Ioctl(caller(), fd, command, argument);
+  if (!result.pending) return result.result;
+  GHOST_CHECK(self != nullptr) << "a thread without a fiber sleeps in a call";
+  Fiber::Suspend();
+  return dead_ ? -ENODEV : self->answer;
+}
+
+void AgentHost::OnAnswer(Tid tid, int result) {
+  if (dead_) return;
+  for (auto& thread : threads_) {
+    if (thread->caller->tid() != tid) continue;
+    thread->answer = result;
+    const CostModel& costs = machine_.costs();
+    return ResumeAt(*thread, machine_.now_ns() + costs.wakeup_ns + costs.context_switch_ns);
+  }
+}
+
+uint64_t AgentHost::World() const {
+  uint64_t world = 0;
+  for (const uint32_t* word : watched_) world += *word;
+  return world;
+}
+
+void AgentHost::WaitForWorld(int64_t until_ns) {
+  if (current_ == nullptr || dead_) return;
+  current_->waits_for_world = true;
+  current_->world = World();
+  ++num_waiting_;
+  ++current_->generation;
+  if (until_ns != EventQueue::kNever) ResumeAt(*current_, until_ns);
+  Fiber::Suspend();
+}
+
+void AgentHost::WakeWaiting() {
+  const uint64_t world = World();
+  for (auto& thread : threads_) {
+    if (!thread->waits_for_world || thread->world == world) continue;
+    thread->world = world;
+    ResumeAt(*thread, machine_.now_ns() + machine_.costs().poll_ns);
+  }
+}
+
+}  // namespace ghost::sim

@@ -1,0 +1,77 @@
+#include "kernel/usermode/sim/scheduler_process.h"
+
+#include <utility>
+
+#include "lib/base/status.h"
+
+namespace ghost::sim {
+
+SchedulerProcess::SchedulerProcess(Machine* machine, Options options)
+    : machine_(*machine),
+      options_(std::move(options)),
+      process_(machine->StartProcess()),
+      host_(std::make_unique<AgentHost>(machine, &process_)),
+      hooks_{.messages = nullptr, .observer = options_.observer},
+      kernel_(host_.get(), &hooks_, options_.abi) {
+  process_.on_kill = [this] { Kill(); };
+  host_->StartThread(-1, [this] {
+    start_status_ = Start();
+    failed_ = !start_status_.ok();
+    ready_ = !failed_;
+  });
+}
+
+SchedulerProcess::~SchedulerProcess() {
+  Kill();
+  process_.on_kill = nullptr;
+}
+
+absl::Status SchedulerProcess::Start() {
+  if (options_.enclave.empty()) {
+    GHOST_ASSIGN_OR_RETURN(enclave_, Enclave::Create(&kernel_, options_.cpus));
+    enclave_->Keep();  // only whoever runs the simulation destroys it
+  } else {
+    GHOST_ASSIGN_OR_RETURN(enclave_, Enclave::Attach(&kernel_, options_.enclave));
+  }
+  enclave_name_ = enclave_->directory();
+  enclave_id_ = enclave_->id();
+  scheduler_ = options_.scheduler(enclave_.get(), options_.scheduler_options);
+  GHOST_RETURN_IF_ERROR(scheduler_->Start());
+  hooks_.messages = [this](int cpu) { return scheduler_->Messages(cpu); };
+  for (int cpu : enclave_->cpus()) host_->StartThread(cpu, [this, cpu] { AgentMain(cpu); });
+  return absl::OkStatus();
+}
+
+void SchedulerProcess::AgentMain(int cpu) {
+  AgentHost& host = *host_;
+  const CostModel& costs = machine_.costs();
+  while (!host.dead()) {
+    const uint64_t calls = host.calls();
+    const SteppedScheduler::Outcome outcome = scheduler_->Step(cpu, Time::FromNanoseconds(machine_.now_ns()));
+    if (outcome.kernel_gone) return;
+    if (host.calls() != calls) continue;
+    // It polled, and found nothing to do.
+    host.Charge(costs.poll_ns);
+    host.WaitForWorld(outcome.look_again.ns());
+  }
+}
+
+void SchedulerProcess::Kill() {
+  if (host_ == nullptr) return;
+  host_->CancelAll();
+  machine_.Kill(process_);
+  // As the process's memory goes: none of these may reach the kernel any more, which their host sees to.
+  hooks_.messages = nullptr;
+  scheduler_.reset();
+  enclave_.reset();
+  host_.reset();
+  ready_ = false;
+}
+
+void SchedulerProcess::Leave() {
+  if (host_ == nullptr) return;
+  if (enclave_ != nullptr) enclave_->WithdrawOnline();
+  Kill();
+}
+
+}  // namespace ghost::sim

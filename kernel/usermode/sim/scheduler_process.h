@@ -1,0 +1,85 @@
+// A simulated agent process: a scheduler over the framework, its agents as fibers, its life and death.
+//
+//     SchedulerProcess agents(&machine, {.scheduler = PerCpuScheduler<FifoPolicy>::Make, .cpus = CpuSet::FirstN(4)});
+//     machine.RunUntil([&] { return agents.ready(); }, deadline);
+//     …
+//     agents.Kill();             // kill -9; or Leave(): it ends, and the enclave stays for its successor
+//
+// Threads: one.
+#ifndef GHOST_KERNEL_USERMODE_SIM_SCHEDULER_PROCESS_H_
+#define GHOST_KERNEL_USERMODE_SIM_SCHEDULER_PROCESS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "kernel/usermode/sim/agent_host.h"
+#include "kernel/usermode/sim/machine.h"
+#include "kernel/usermode/sim/sim_kernel.h"
+#include "kernel/usermode/sim/stepped_scheduler.h"
+#include "lib/base/cpu_set.h"
+#include "lib/enclave.h"
+
+namespace ghost::sim {
+
+class SchedulerProcess {
+ public:
+  struct Options {
+    SchedulerFactory scheduler;
+    SchedulerOptions scheduler_options;
+    uint32_t abi = 91;
+    CpuSet cpus;          // of the enclave that it makes, …
+    std::string enclave;  // … unless this names one that is there: it goes on with that
+    AgentObserver* observer = nullptr;
+  };
+
+  // It starts at once, as an event. Answers of the machine's requests must reach OnAnswer (SchedulerProcesses does it).
+  SchedulerProcess(Machine* machine, Options options);
+  ~SchedulerProcess();  // kills
+  SchedulerProcess(const SchedulerProcess&) = delete;
+  SchedulerProcess& operator=(const SchedulerProcess&) = delete;
+
+  Tid tgid() const { return process_.tgid; }
+  // Its agents schedule.
+  bool ready() const { return ready_; }
+  // It could not start, was killed, or has left.
+  bool ended() const { return host_ == nullptr || failed_; }
+  const absl::Status& start_status() const { return start_status_; }
+  // Null before it is ready, and after its end.
+  const SteppedScheduler* scheduler() const { return scheduler_.get(); }
+  const std::string& enclave() const { return enclave_name_; }
+  uint64_t enclave_id() const { return enclave_id_; }
+
+  void Kill();
+  void Leave();
+
+  void OnAnswer(Tid tid, int result) {
+    if (host_ != nullptr) host_->OnAnswer(tid, result);
+  }
+  void LookAtWorld() {
+    if (host_ != nullptr) host_->LookAtWorld();
+  }
+
+ private:
+  absl::Status Start();
+  void AgentMain(int cpu);
+
+  Machine& machine_;
+  const Options options_;
+  Process& process_;
+  std::unique_ptr<AgentHost> host_;
+  SimEnclave::Hooks hooks_;
+  SimKernel kernel_;
+  std::unique_ptr<Enclave> enclave_;
+  std::unique_ptr<SteppedScheduler> scheduler_;
+  std::string enclave_name_;
+  uint64_t enclave_id_ = 0;
+  absl::Status start_status_;
+  bool ready_ = false;
+  bool failed_ = false;
+};
+
+}  // namespace ghost::sim
+
+#endif  // GHOST_KERNEL_USERMODE_SIM_SCHEDULER_PROCESS_H_

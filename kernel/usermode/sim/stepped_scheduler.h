@@ -1,0 +1,68 @@
+// A scheduler as the simulation steps it: a runtime with its policy, whatever its model.
+//
+//     SchedulerFactory fifo = PerCpuScheduler<FifoPolicy>::Make;
+//
+// Threads: one; all calls but the constructor come from fibers of its process.
+#ifndef GHOST_KERNEL_USERMODE_SIM_STEPPED_SCHEDULER_H_
+#define GHOST_KERNEL_USERMODE_SIM_STEPPED_SCHEDULER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "lib/base/time.h"
+#include "lib/enclave.h"
+#include "lib/per_cpu_runtime.h"
+#include "lib/runtime.h"
+
+namespace ghost::sim {
+
+struct SchedulerOptions {
+  int queue_elements = 16384;
+};
+
+class SteppedScheduler {
+ public:
+  struct Outcome {
+    bool kernel_gone = false;
+    // Of a step that asked the kernel for nothing: when it wants the next one at the latest. Something that happens to
+    // the enclave comes first.
+    Time look_again = Time::Infinite();
+  };
+
+  virtual ~SteppedScheduler() = default;
+  // Everything up to the first step: agents, their queues, the tasks that are there.
+  virtual absl::Status Start() = 0;
+  // One step of the agent of `cpu`.
+  virtual Outcome Step(int cpu, Time now) = 0;
+  // How many messages this agent has handled so far.
+  virtual uint64_t Messages(int cpu) const = 0;
+  virtual const Runtime& runtime() const = 0;
+};
+
+using SchedulerFactory = std::function<std::unique_ptr<SteppedScheduler>(Enclave*, const SchedulerOptions&)>;
+
+template <typename Policy>
+class PerCpuScheduler final : public SteppedScheduler {
+ public:
+  static std::unique_ptr<SteppedScheduler> Make(Enclave* enclave, const SchedulerOptions& options) {
+    return std::make_unique<PerCpuScheduler>(enclave, options);
+  }
+  PerCpuScheduler(Enclave* enclave, const SchedulerOptions& options)
+      : runtime_(enclave, {.queue_elements = options.queue_elements}) {}
+
+  absl::Status Start() override { return runtime_.StartStepped(); }
+  Outcome Step(int cpu, Time now) override {
+    return {.kernel_gone = runtime_.Step(cpu, now) == StepResult::kKernelGone};
+  }
+  uint64_t Messages(int cpu) const override { return runtime_.Counters(cpu).messages; }
+  const Runtime& runtime() const override { return runtime_; }
+
+ private:
+  PerCpuRuntime<Policy> runtime_;
+};
+
+}  // namespace ghost::sim
+
+#endif  // GHOST_KERNEL_USERMODE_SIM_STEPPED_SCHEDULER_H_
