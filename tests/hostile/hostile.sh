@@ -3,6 +3,8 @@
 
 HOSTILE=$BIN/tests/hostile
 H_THREADS=8
+# ONLY=NAME: only the cases with that attack.
+h_wanted() { [ -z "${ONLY-}" ] || [ "$ONLY" = "$1" ]; }
 # How much more memory ghostd may have after a case than before the first, in KiB.
 H_GROWTH=16384
 
@@ -104,6 +106,7 @@ h_attacker() {
 # (the attacker itself does). TEXT is what ghostd says of it.
 h_case() {
   local said
+  h_wanted "$2" || return 0
   t_begin "$1"
   said=$(grep -c -e "${4-}" "$T/ghostd.err")
   h_attacker attacker "$2" || { t_fail; return; }
@@ -120,3 +123,20 @@ h_case() {
   h_well && t_pass
 }
 h_said_more() { [ "$(grep -c -e "$1" "$T/ghostd.err")" -gt "$2" ]; }
+
+# h_client_case TITLE ATTACK WHERE: the client's attack inside a FIFO agent's enclave (WHERE is "inside"), or on it from
+# outside, with a bystander in the enclave that must go on.
+h_client_case() {
+  local enclave start
+  h_wanted "$2" || return 0
+  t_begin "$1"
+  e_agent agent && enclave=$(e_enclave_of agent) && h_client client "$enclave" || { t_fail; return; }
+  start="exec $HOSTILE/hostile_client --attack=$2 --enclave=$enclave"
+  [ "$3" = outside ] || start="echo \$\$ >$enclave/tasks && $start"
+  e_start attacker bash -c "$start"
+  e_expect attacker "done" 60 && e_end attacker 20 && [ "$STATUS" = 0 ] || t_fail "the attacker is not well"
+  e_ask client advance advanced 30 || t_fail "the bystander makes no progress"
+  [ -z "${PID[attacker]-}" ] || e_stop attacker KILL
+  e_stop agent INT 20 && [ "$STATUS" = 0 ] || t_fail "the agent ends with $STATUS"
+  h_well && t_pass
+}

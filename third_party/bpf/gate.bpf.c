@@ -243,6 +243,19 @@ int on_exit(__u64 *ctx) {
   return 0;
 }
 
+/* A clone that ghostd is not told of by ptrace: CLONE_UNTRACED is anybody's to use. */
+SEC("tp_btf/sched_process_fork")
+int on_fork(__u64 *ctx) {
+  struct task_struct *parent = (struct task_struct *)ctx[0];
+  struct task_struct *child = (struct task_struct *)ctx[1];
+  if (child->ptrace) return 0;
+  __u32 index = 0;
+  __u32 tid = tid_of(parent);
+  struct gate_slot *slot = slot_of(tid, &index);
+  if (slot && slot->state != GATE_AGENT) emit(GATE_EVENT_UNTRACED, index, tid, tid_of(child), 0);
+  return 0;
+}
+
 /* exec by a thread that is not the leader takes the leader's tid. (The tracepoint gives the old one as the initial pid
  * namespace has it, so this is not followed in a container.) */
 SEC("tp_btf/sched_process_exec")

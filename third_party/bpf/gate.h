@@ -32,12 +32,13 @@ struct gate_slot {
 };
 
 enum gate_event_type {
-  GATE_EVENT_BLOCKED = 1, /* arg: number of the system call it sleeps in */
-  GATE_EVENT_STOPPED = 2, /* it is in a ptrace stop: waitpid(tid) has news */
-  GATE_EVENT_EXIT = 3,    /* it will run no more user code */
-  GATE_EVENT_DEAD = 4,    /* it is a zombie now: waitpid(tid) reaps it; arg: its tgid */
-  GATE_EVENT_EXEC = 5,    /* tid: its tid from now on; arg: the one before */
-  GATE_EVENT_CALL = 6,    /* someone successfully called sched_setaffinity & co. on it; arg: the system call's number */
+  GATE_EVENT_BLOCKED = 1,  /* arg: number of the system call it sleeps in */
+  GATE_EVENT_STOPPED = 2,  /* it is in a ptrace stop: waitpid(tid) has news */
+  GATE_EVENT_EXIT = 3,     /* it will run no more user code */
+  GATE_EVENT_DEAD = 4,     /* it is a zombie now: waitpid(tid) reaps it; arg: its tgid */
+  GATE_EVENT_EXEC = 5,     /* tid: its tid from now on; arg: the one before */
+  GATE_EVENT_CALL = 6,     /* someone has called sched_setaffinity & co. on it; arg: the system call's number */
+  GATE_EVENT_UNTRACED = 7, /* it has made a thread that is not traced (CLONE_UNTRACED); arg: that one's tid */
 };
 
 struct gate_event {

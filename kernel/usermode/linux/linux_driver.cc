@@ -92,10 +92,7 @@ AttachResult LinuxDriver::Attach(Tid tid, int64_t gtid) {
   if (task == nullptr) return {.error = ENOMEM};
   task->affinity = GetAffinity(tid);
   task->runtime_base_ns = ReadRuntimeNs(tid).value_or(0);
-  if (int error = tracee::Seize(tid); error != 0) {
-    DeleteTask(*task);
-    return {.error = -error};
-  }
+  if (int error = Seize(*task); error != 0) return {.error = error};
   Save(*task);
   result.nice = stat->nice;
   result.runtime_ns = task->runtime_base_ns;
@@ -106,6 +103,27 @@ AttachResult LinuxDriver::Attach(Tid tid, int64_t gtid) {
     result.state = StartEntering(*task, now.has_value() ? now->state : 'X');
   }
   return result;
+}
+
+int LinuxDriver::Seize(Task& task) {
+  if (int error = tracee::Seize(task.tid); error != 0) {
+    DeleteTask(task);
+    return -error;
+  }
+  std::optional<ThreadStat> stat = ReadThreadStat(task.tid);
+  if (stat.has_value() && !stat->exiting && stat->state != 'Z') return 0;
+  // It began to exit before the programs knew it, so they may not have told; but it is ours now, and ours to reap.
+  by_gtid_.erase(std::exchange(task.gtid, 0));
+  task.phase = Phase::kExited;
+  gate_->SetState(task.slot, GATE_EXITED);  // GATE_EVENT_DEAD follows, unless it is a zombie already
+  const Tid tid = task.tid;
+  if (Reap(tid)) {
+    DeleteTask(task);
+  } else if (stat = ReadThreadStat(tid); stat.has_value() && stat->state == 'Z') {
+    DeleteTask(task);
+    ReapWithProcess(tid);
+  }
+  return ESRCH;
 }
 
 AttachResult LinuxDriver::Reattach(Task& task, int64_t gtid) {
@@ -140,6 +158,20 @@ AttachResult::State LinuxDriver::StartEntering(Task& task, char proc_state) {
   // Should it have left a system call since, the gate's signal is on the way instead.
   if (gate_->ChangeState(task.slot, GATE_BLOCKED, GATE_ENTERING)) tracee::Interrupt(task.tid);
   return AttachResult::State::kRunning;
+}
+
+void LinuxDriver::OnUntracedClone(Task& parent, Tid child) {
+  // Born with its parent's pin.
+  SetAffinity(child, parent.affinity);
+  if (parent.gtid == 0) return;
+  Task* task = NewTask(child, 0, GATE_ENTERING);
+  if (task == nullptr) return;
+  task->affinity = parent.affinity;
+  task->parent = parent.tid;
+  task->parent_gtid = parent.gtid;
+  if (Seize(*task) != 0) return;
+  Save(*task);
+  tracee::Interrupt(child);
 }
 
 void LinuxDriver::Detach(int64_t gtid) {

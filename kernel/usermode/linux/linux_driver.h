@@ -27,6 +27,7 @@
 #include "kernel/usermode/linux/guardian.h"
 #include "kernel/usermode/linux/region_store.h"
 #include "kernel/usermode/linux/tracee.h"
+#include "lib/base/file.h"
 
 namespace ghost::usermode {
 
@@ -119,6 +120,7 @@ class LinuxDriver final : public Driver {
   void OnInterruptStop(Task& task);
   void OnGroupStop(Task& task);
   void OnClone(Task& parent, Tid child);
+  void OnUntracedClone(Task& parent, Tid child);
   void OnChildStopped(Task& child);
   void ReleaseParentOf(Task& child);
   // The thread is in a stop and must stay there: tells the core.
@@ -127,7 +129,12 @@ class LinuxDriver final : public Driver {
 
   Task* NewTask(Tid tid, int64_t gtid, uint32_t state);
   void DeleteTask(Task& task);  // gives its slot back
+  // Seizes a thread that lives: 0 or an errno, and then the task is gone.
+  int Seize(Task& task);
   bool Reap(Tid tid);
+  // A dead leader can only be reaped after its process's last thread, which may be none of ours.
+  void ReapWithProcess(Tid tgid);
+  void ForgetLeader(Tid tgid);
   AttachResult Reattach(Task& task, int64_t gtid);
   // Decides how a thread just seized is, and sets it going towards its first stop.
   AttachResult::State StartEntering(Task& task, char proc_state);
@@ -149,8 +156,8 @@ class LinuxDriver final : public Driver {
   std::vector<std::unique_ptr<Task>> by_slot_;
   absl::flat_hash_map<int64_t, Task*> by_gtid_;
   absl::flat_hash_map<Tid, Task*> by_tid_;
-  absl::flat_hash_map<Tid, Tid> zombie_leaders_;  // tgid -> tid, waiting for their last thread
-  absl::flat_hash_map<int, Agent> agents_;        // by slot
+  absl::flat_hash_map<Tid, ScopedFd> zombie_leaders_;  // and the pidfds that tell of their processes' ends
+  absl::flat_hash_map<int, Agent> agents_;             // by slot
 };
 
 }  // namespace ghost::usermode

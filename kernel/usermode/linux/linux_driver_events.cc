@@ -11,6 +11,7 @@
 #include "kernel/usermode/linux/linux_driver.h"
 #include "kernel/usermode/linux/proc.h"
 #include "lib/base/logging.h"
+#include "lib/base/process.h"
 
 namespace ghost::usermode {
 namespace {
@@ -60,6 +61,9 @@ void LinuxDriver::OnEvent(const gate_event& event) {
     case GATE_EVENT_DEAD:
       OnDead(*task, static_cast<Tid>(event.arg));
       break;
+    case GATE_EVENT_UNTRACED:
+      OnUntracedClone(*task, static_cast<Tid>(event.arg));
+      break;
     case GATE_EVENT_CALL:
       OnSchedulingCall(*task, static_cast<long>(event.arg), event.arg2);
       break;
@@ -102,11 +106,25 @@ void LinuxDriver::OnDead(Task& task, Tid tgid) {
   OnExit(task);
   Tid tid = task.tid;
   DeleteTask(task);
-  // A leader can only be reaped after its last thread.
-  if (!Reap(tid) && tid == tgid) zombie_leaders_[tgid] = tid;
-  if (auto leader = zombie_leaders_.find(tgid); leader != zombie_leaders_.end() && Reap(leader->second)) {
-    zombie_leaders_.erase(leader);
-  }
+  if (!Reap(tid) && tid == tgid) ReapWithProcess(tgid);
+  if (zombie_leaders_.contains(tgid) && Reap(tgid)) ForgetLeader(tgid);
+}
+
+void LinuxDriver::ReapWithProcess(Tid tgid) {
+  absl::StatusOr<ScopedFd> end = OpenPidfd(tgid);
+  ScopedFd& pidfd = zombie_leaders_[tgid] = end.ok() ? *std::move(end) : ScopedFd();
+  if (!pidfd.valid()) return;  // then only the end of a thread of ours tells
+  options_.loop->Watch(pidfd.get(), [this, tgid] {
+    Reap(tgid);
+    ForgetLeader(tgid);
+  });
+}
+
+void LinuxDriver::ForgetLeader(Tid tgid) {
+  auto found = zombie_leaders_.find(tgid);
+  if (found == zombie_leaders_.end()) return;
+  if (found->second.valid()) options_.loop->Unwatch(found->second.get());
+  zombie_leaders_.erase(found);
 }
 
 bool LinuxDriver::Reap(Tid tid) {
@@ -122,7 +140,7 @@ void LinuxDriver::OnExec(Task& task, Tid tid) {
     OnExit(*leader);
     DeleteTask(*leader);
   }
-  zombie_leaders_.erase(tid);
+  ForgetLeader(tid);
   options_.guardian->Forget(task.tid);
   by_tid_.erase(task.tid);
   task.tid = tid;
@@ -210,11 +228,11 @@ void LinuxDriver::OnSignalStop(Task& task, int signal) {
 }
 
 void LinuxDriver::OnInterruptStop(Task& task) {
+  tracee::RestartInterruptedCall(task.tid);
   if (task.parent != 0) {
     OnChildStopped(task);
     return;
   }
-  tracee::RestartInterruptedCall(task.tid);
   if (task.phase == Phase::kLeaving) {
     FinishDetach(task, 0);
   } else if (gate_->State(task.slot) == GATE_RUN) {

@@ -12,6 +12,8 @@
 namespace ghost::usermode {
 namespace {
 
+// Flags of a kernel's task (field 9 of stat), the same in all versions.
+constexpr unsigned kPfExiting = 0x00000004;
 constexpr unsigned kPfKthread = 0x00200000;
 
 // Reads /proc/<tid>/<name> into a buffer on the stack (these files are small; longer text is cut).
@@ -61,6 +63,7 @@ std::optional<ThreadStat> ReadThreadStat(int32_t tid) {
                   &stat.state, &flags, &nice, &stat.start_time);
   if (matched != 4) return std::nullopt;
   stat.kernel_thread = (flags & kPfKthread) != 0;
+  stat.exiting = (flags & kPfExiting) != 0;
   stat.nice = static_cast<int>(nice);
   return stat;
 }

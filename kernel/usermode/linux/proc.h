@@ -12,6 +12,7 @@ namespace ghost::usermode {
 struct ThreadStat {  // /proc/<tid>/stat
   char state = '?';  // R, S, D, T, t, Z, X, …
   bool kernel_thread = false;
+  bool exiting = false;     // it runs no more user code; it may not be a zombie yet
   uint64_t start_time = 0;  // ticks since boot: with the tid, an identity
   int nice = 0;
 };
