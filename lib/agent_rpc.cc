@@ -121,6 +121,9 @@ absl::Status RpcBuffer::SerializeStatus(const absl::Status& status) {
 
 absl::Status RpcBuffer::DeserializeStatus(absl::Status* status) {
   GHOST_ASSIGN_OR_RETURN(const int32_t code, Deserialize<int32_t>());
+  if (code < 0 || code > static_cast<int32_t>(absl::StatusCode::kUnauthenticated)) {
+    return absl::InvalidArgumentError(absl::StrCat("the RPC buffer has a status of the unknown code ", code));
+  }
   GHOST_ASSIGN_OR_RETURN(const std::string message, DeserializeString());
   GHOST_ASSIGN_OR_RETURN(const uint32_t payloads, Deserialize<uint32_t>());
   absl::Status result(static_cast<absl::StatusCode>(code), message);

@@ -94,6 +94,17 @@ TEST(RpcBuffer, AStatusKeepsAllOfItself) {
   EXPECT_TRUE(copy.ok());
 }
 
+// Found by tests/fuzz/agent_rpc_fuzz.
+TEST(RpcBuffer, AStatusOfNoKnownCodeIsRefused) {
+  for (int32_t code : {-1, 17, 0x5555}) {
+    RpcBuffer buffer;
+    ASSERT_TRUE(buffer.Serialize(code).ok() && buffer.SerializeString("").ok() && buffer.Serialize(0u).ok());
+    absl::Status status = absl::NotFoundError("as it was");
+    EXPECT_EQ(buffer.DeserializeStatus(&status).code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(status.message(), "as it was");
+  }
+}
+
 // A server in a thread of this process.
 class RpcTest : public ::testing::Test {
  protected:

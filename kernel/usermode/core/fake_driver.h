@@ -58,10 +58,11 @@ class FakeDriver : public Driver {
   std::byte* Memory(uint64_t region) { return memory_.at(region).get(); }
 
  private:
-  struct Free {
+  struct Unmap {
+    size_t size = 0;
     void operator()(std::byte* memory) const;
   };
-  std::map<uint64_t, std::unique_ptr<std::byte, Free>> memory_;
+  std::map<uint64_t, std::unique_ptr<std::byte, Unmap>> memory_;
   uint64_t last_region_ = 0;
 };
 
