@@ -129,10 +129,11 @@ absl::StatusOr<Settings> ReadSettings() {
   return settings;
 }
 
-// SIGINT and SIGTERM as a descriptor; a terminal that goes away and a closed stdout are no reasons to end.
+// SIGINT and SIGTERM as a descriptor; a terminal that goes away and a closed stdout are no reasons to end, and a
+// terminal's Ctrl-Z none to stop: everybody whom ghostd schedules would stop as well.
 absl::StatusOr<SignalFd> EndSignals() {
   signal(SIGHUP, SIG_IGN);
-  signal(SIGPIPE, SIG_IGN);
+  for (int stop : {SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU}) signal(stop, SIG_IGN);
   return SignalFd::Open(SignalSet({SIGINT, SIGTERM}));
 }
 
@@ -223,8 +224,13 @@ class Ghostd {
     if (!guardian_end_.valid()) return;
     loop_.Watch(guardian_end_.get(), [this] {
       loop_.Unwatch(guardian_end_.get());
-      std::cerr << kName << ": the guardian (pid " << guardian_->pid()
-                << ") is gone: should ghostd crash now, threads stay pinned\nhint: restart ghostd" << std::endl;
+      std::cerr << kName << ": the guardian (pid " << guardian_->pid() << ") is gone: starting another" << std::endl;
+      if (absl::Status status = guardian_->Restart(); !status.ok()) {
+        std::cerr << kName << ": " << status.message()
+                  << ": should ghostd crash now, threads stay pinned\nhint: restart ghostd" << std::endl;
+        return;
+      }
+      GuardTheGuardian();
     });
   }
 

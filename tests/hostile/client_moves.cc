@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -208,6 +209,20 @@ void OutsideStorm(const Scene& scene) {
   WaitFor(child);
 }
 
+// Above ghostd and its agents, on one CPU, for two seconds. It looks at the clock itself: on its CPU nobody else could
+// end it.
+void RealtimeSpinner(const Scene&) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  SetAffinity(0, 0);
+  const sched_param param = {.sched_priority = 70};
+  Expect(sched_setscheduler(0, SCHED_FIFO, &param) == 0, "SCHED_FIFO");
+  timespec begin, now;
+  clock_gettime(CLOCK_MONOTONIC, &begin);
+  do {
+    clock_gettime(CLOCK_MONOTONIC, &now);
+  } while (now.tv_sec - begin.tv_sec < 3);
+}
+
 // The tasks file, read while tasks come and go.
 void ReadersAndForks(const Scene& scene) {
   std::atomic<bool> stop{false};
@@ -234,6 +249,7 @@ const std::vector<ClientAttack> kMoveAttacks = {
     {"change_policy", "outside: in, to another policy, back, in again", ChangePolicy},
     {"affinity_storm", "changes its affinity all the time", AffinityStorm},
     {"outside_storm", "outside: changes another's affinity all the time", OutsideStorm},
+    {"realtime_spinner", "outside: spins above ghostd's priority, on one CPU", RealtimeSpinner},
     {"readers_and_forks", "outside: reads `tasks` while tasks come and go", ReadersAndForks},
 };
 

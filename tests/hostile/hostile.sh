@@ -140,3 +140,29 @@ h_client_case() {
   e_stop agent INT 20 && [ "$STATUS" = 0 ] || t_fail "the agent ends with $STATUS"
   h_well && t_pass
 }
+
+# h_start: a FIFO agent (in $ENCLAVE) and a client under it, over the script's ghostd.
+h_start() {
+  e_agent agent && ENCLAVE=$(e_enclave_of agent) && h_client client "$ENCLAVE"
+}
+
+# h_gone: the postconditions of a ghostd that is no more. Clients run on by themselves and end well, agents end, mount,
+# memory and guardian are gone; and the next ghostd finds everything in order.
+h_gone() {
+  local name guardian=${GUARDIAN-}
+  e_end ghostd 20 || { t_fail "ghostd lives on"; return 1; }
+  for name in "${!PID[@]}"; do
+    case $name in
+      client*) h_client_well "$name" || return 1 ;;
+      *) e_end "$name" 20 || { t_fail "$name lives on"; return 1; } ;;
+    esac
+  done
+  e_until 10 h_nothing_left || { t_fail "left over: $(ls -d "$GHOSTFS" "$H_SHM") guardian $guardian"; return 1; }
+  h_kernel && h_guardian || { t_fail "the next ghostd does not work"; return 1; }
+}
+h_nothing_left() {
+  ! mountpoint -q "$GHOSTFS" && [ ! -e "$H_SHM" ] && { [ -z "${guardian-}" ] || ! kill -0 "$guardian" 2>/dev/null; }
+}
+
+# Which process is ghostd's guardian: left in $GUARDIAN.
+h_guardian() { GUARDIAN=$(pgrep -P "${PID[ghostd]}" -x ghostd-guardian); }

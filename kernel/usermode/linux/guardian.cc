@@ -39,6 +39,8 @@ namespace {
 // Above agents' FIFO 50, whose spinning must not delay the rescue of their clients.
 constexpr int kPriority = 60;
 constexpr int kNewbornMs = 100;
+// How often it looks whether ghostd is stopped; the second time in a row it continues it.
+constexpr int kLookMs = 500;
 
 // A path in shared memory; valid only while `set`.
 struct SharedPath {
@@ -145,6 +147,8 @@ void CloseAllBut(std::vector<int> keep) {
 void BecomeBackground() {
   setsid();
   prctl(PR_SET_NAME, "ghostd-guardian");
+  // Should it be stopped when it is needed: ghostd's end continues it.
+  prctl(PR_SET_PDEATHSIG, SIGCONT);
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
   sigset_t none;
   sigemptyset(&none);
@@ -154,9 +158,23 @@ void BecomeBackground() {
   sched_setscheduler(0, SCHED_FIFO, &param);  // without the right to: as it is
 }
 
+// A kernel can't be stopped, and neither must ghostd be: the threads that it holds would stand still, too. (One that a
+// debugger has stopped is in state 't', and stays so.)
+void ContinueStopped(int ghostd_pidfd, pid_t ghostd, bool* was_stopped) {
+  std::optional<ThreadStat> stat = ReadThreadStat(ghostd);
+  const bool stopped = stat.has_value() && stat->state == 'T';
+  if (stopped && std::exchange(*was_stopped, true)) {
+    syscall(SYS_pidfd_send_signal, ghostd_pidfd, SIGCONT, nullptr, 0);
+  }
+  *was_stopped = stopped;
+}
+
 // Waits for ghostd's end, or its order to finish. The pipe closes a little before the kernel lets go of ghostd's
 // tracees; the pidfd tells when it has.
-void WaitForEnd(int ghostd_pidfd, int pipe) {
+void WaitForEnd(int ghostd_pidfd, pid_t ghostd, int pipe) {
+  bool was_stopped = false;
+  pollfd news = {pipe, POLLIN, 0};
+  while (poll(&news, 1, kLookMs) <= 0) ContinueStopped(ghostd_pidfd, ghostd, &was_stopped);
   char order;
   ssize_t n;
   do {
@@ -200,7 +218,8 @@ struct Guardian::Table {
   }
 };
 
-Guardian::Guardian(Table* table, size_t table_size) : table_(table), table_size_(table_size) {
+Guardian::Guardian(Table* table, size_t table_size, std::vector<int> keep_fds)
+    : table_(table), table_size_(table_size), keep_fds_(std::move(keep_fds)) {
   slots_.reserve(static_cast<size_t>(table->capacity));
 }
 
@@ -210,8 +229,12 @@ absl::StatusOr<std::unique_ptr<Guardian>> Guardian::Start(const Options& options
   if (memory == MAP_FAILED) return ErrnoStatus(errno, "guardian: no memory");
   auto* table = static_cast<Table*>(memory);  // zeroes: nothing set, no slot valid
   table->capacity = options.max_tasks;
-  std::unique_ptr<Guardian> guardian(new Guardian(table, size));
+  std::unique_ptr<Guardian> guardian(new Guardian(table, size, options.keep_fds));
+  GHOST_RETURN_IF_ERROR(guardian->Fork());
+  return guardian;
+}
 
+absl::Status Guardian::Fork() {
   int pipe_fds[2];
   if (pipe2(pipe_fds, O_CLOEXEC) != 0) return ErrnoStatus(errno, "guardian: pipe");
   ScopedFd read_end(pipe_fds[0]), write_end(pipe_fds[1]);
@@ -225,19 +248,28 @@ absl::StatusOr<std::unique_ptr<Guardian>> Guardian::Start(const Options& options
   if (pid != 0) sigprocmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return ErrnoStatus(fork_error, "guardian: fork");
   if (pid == 0) {
-    std::vector<int> keep = options.keep_fds;
+    std::vector<int> keep = keep_fds_;
     const int ghostd_fd = ghostd.ok() ? ghostd->get() : -1;
     keep.push_back(ghostd_fd);
     keep.push_back(read_end.get());
     CloseAllBut(std::move(keep));
     BecomeBackground();
-    WaitForEnd(ghostd_fd, read_end.get());
-    table->Restore();
+    WaitForEnd(ghostd_fd, getppid(), read_end.get());
+    table_->Restore();
     _exit(0);
   }
-  guardian->pid_ = pid;
-  guardian->pipe_ = std::move(write_end);
-  return guardian;
+  pid_ = pid;
+  pipe_ = std::move(write_end);
+  return absl::OkStatus();
+}
+
+absl::Status Guardian::Restart() {
+  kill(pid_, SIGKILL);  // nothing, if it is dead: it is a zombie still
+  pipe_.reset();
+  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+  return Fork();
 }
 
 Guardian::~Guardian() {

@@ -3,7 +3,8 @@
 // ghostd pins the threads that it schedules; when it dies, the kernel lets them run again, but nobody gives them their
 // own affinity back. The guardian does: it shares a table with ghostd, sleeps until ghostd's end, restores what the
 // table still lists, unmounts ghostfs, removes the shared-memory directory, and exits. It ignores SIGINT, SIGTERM,
-// SIGHUP and SIGQUIT, and has a session of its own, so that a Ctrl-C does not take both.
+// SIGHUP and SIGQUIT, and has a session of its own, so that a Ctrl-C does not take both. It also continues a ghostd
+// that somebody has stopped: its clients could not go on. If it is stopped itself, ghostd's end continues it.
 //
 // Table updates are plain stores: no syscall, no lock; ghostd may be killed between any two of them. What it is not: it
 // does not restart ghostd, and it cannot help when its whole cgroup is killed. Methods: the loop's thread only.
@@ -63,6 +64,9 @@ class Guardian {
   // Clean shutdown: the guardian does what the table still lists (nothing, usually) and exits; waits for that.
   void Dismiss();
 
+  // Another one in the place of one that somebody has killed, with the same table. Costs a fork of ghostd as it is now.
+  absl::Status Restart();
+
   pid_t pid() const { return pid_; }
   // Readable once the guardian has ended; invalid where the kernel has no pidfds.
   ScopedFd OpenEnd() const;
@@ -71,9 +75,12 @@ class Guardian {
   struct Slot;
   struct Table;
 
-  Guardian(Table* table, size_t table_size);
+  Guardian(Table* table, size_t table_size, std::vector<int> keep_fds);
+  absl::Status Fork();
+
   Table* const table_;
   const size_t table_size_;
+  const std::vector<int> keep_fds_;
   pid_t pid_ = -1;
   ScopedFd pipe_;  // its closing is the order to finish
   absl::flat_hash_map<Tid, int> slots_;
