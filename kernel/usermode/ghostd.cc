@@ -12,6 +12,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,7 @@
 #include "kernel/usermode/linux/fuse_server.h"
 #include "kernel/usermode/linux/guardian.h"
 #include "kernel/usermode/linux/linux_driver.h"
+#include "kernel/usermode/linux/open_gate.h"
 #include "kernel/usermode/linux/ptrace_permission.h"
 #include "kernel/usermode/linux/region_store.h"
 #include "lib/base/cpu_set.h"
@@ -45,6 +47,10 @@ ABSL_FLAG(
     "Where to mount ghostfs; the parent directory must exist. Empty: /run/ghost as root, else $XDG_RUNTIME_DIR/ghost.");
 ABSL_FLAG(std::string, ghostfs, "", "The same as --mount, by the name that it has for other programs.");
 ABSL_FLAG(std::string, abi, "69-91", "ABI versions to offer, as numbers and ranges.");
+ABSL_FLAG(
+    std::string, gate, "auto",
+    "What holds threads: bpf (ptrace and BPF programs), syscall (ptrace alone: each system call of a thread stops "
+    "it twice, exact but slower), or auto: bpf, and where that is refused, syscall.");
 ABSL_FLAG(bool, foreground, true, "Stay in the foreground: the only mode (let a service manager or & do the rest).");
 
 namespace ghost::usermode {
@@ -59,6 +65,7 @@ struct Settings {
   std::string mount;
   std::string abi_text;
   std::vector<uint32_t> abis;
+  GateKind gate = GateKind::kAuto;
 };
 
 absl::Status FlagError(absl::string_view message, absl::string_view hint) {
@@ -118,6 +125,20 @@ absl::Status ReadMount(Settings* settings) {
   return absl::OkStatus();
 }
 
+absl::Status ReadGate(Settings* settings) {
+  const std::string text = absl::GetFlag(FLAGS_gate);
+  if (text == "auto") {
+    settings->gate = GateKind::kAuto;
+  } else if (text == "bpf") {
+    settings->gate = GateKind::kBpf;
+  } else if (text == "syscall") {
+    settings->gate = GateKind::kSyscall;
+  } else {
+    return FlagError(absl::StrCat("--gate ", text, ": no such gate"), "give auto, bpf or syscall");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Settings> ReadSettings() {
   Settings settings;
   if (!absl::GetFlag(FLAGS_foreground)) {
@@ -125,6 +146,7 @@ absl::StatusOr<Settings> ReadSettings() {
   }
   GHOST_RETURN_IF_ERROR(ReadCpus(&settings));
   GHOST_RETURN_IF_ERROR(ReadAbis(&settings));
+  GHOST_RETURN_IF_ERROR(ReadGate(&settings));
   GHOST_RETURN_IF_ERROR(ReadMount(&settings));
   return settings;
 }
@@ -169,6 +191,7 @@ class Ghostd {
     driver.loop = &loop_;
     driver.regions = regions_.get();
     driver.guardian = guardian_.get();
+    driver.gate = settings.gate;
     GHOST_ASSIGN_OR_RETURN(driver_, LinuxDriver::Create(driver));
 
     CoreOptions core;
@@ -182,7 +205,8 @@ class Ghostd {
     return absl::OkStatus();
   }
 
-  std::string GateName() const { return driver_->GateName(); }
+  std::string_view GateName() const { return driver_->GateName(); }
+  const std::string& GateNote() const { return driver_->GateNote(); }
 
   // Until a signal, or until somebody unmounts ghostfs.
   void Run() {
@@ -276,6 +300,10 @@ int Main(int argc, char** argv) {
   if (!settings.ok()) return Report(kName, settings.status());
   Ghostd ghostd;
   if (absl::Status status = ghostd.Start(*settings); !status.ok()) return Report(kName, status);
+  if (!ghostd.GateNote().empty()) {
+    std::cerr << kName << ": threads are held at each of their system calls, which is slower: " << ghostd.GateNote()
+              << std::endl;
+  }
   std::cout << kName << ": serving " << settings->mount << ", CPUs " << CpuText(*settings) << ", ABI "
             << settings->abi_text << ", gate: " << ghostd.GateName() << std::endl;
   std::cout << kName << ": export GHOSTFS=" << settings->mount << std::endl;

@@ -154,5 +154,5 @@ t_pass
 t_begin "BPF refused: exit status 4"
 e_needs_ghostd
 # 39 is CAP_BPF, 38 CAP_PERFMON; CAP_SYS_ADMIN includes both.
-says 4 "BPF" setpriv --bounding-set=-cap_39,-cap_38,-sys_admin "$BIN/ghostd" --mount "$T/other"
+says 4 "BPF" setpriv --bounding-set=-cap_39,-cap_38,-sys_admin "$BIN/ghostd" --gate=bpf --mount "$T/other"
 t_pass

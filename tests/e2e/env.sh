@@ -104,10 +104,11 @@ e_until() {
 
 e_needs_ghostd() { $E_OWN_KERNEL || t_skip "the kernel at $GHOSTFS is not this script's own"; }
 
-# e_kernel [OPTION...]: starts ghostd with these options, unless the kernel is somebody else's.
+# e_kernel [OPTION...]: starts ghostd with these options, unless the kernel is somebody else's. GATE=NAME adds
+# --gate=NAME.
 e_kernel() {
   $E_OWN_KERNEL || return 0
-  e_start ghostd "$BIN/ghostd" --mount="$GHOSTFS" "$@"
+  e_start ghostd "$BIN/ghostd" --mount="$GHOSTFS" ${GATE:+--gate="$GATE"} "$@"
   e_expect ghostd "serving"
 }
 

@@ -2,7 +2,7 @@
 # Gating is exact: a thread never runs an instruction of its own while the kernel says that it is off its CPU. And the
 # witness that says so can fail.
 #
-# WITNESS_CHECKS=N makes it look N times in each run.
+# WITNESS_CHECKS=N makes it look N times in each run; GATE=bpf or GATE=syscall names ghostd's gate.
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
 

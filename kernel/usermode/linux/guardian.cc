@@ -104,12 +104,16 @@ void RestoreTask(const SavedTask& task) {
 }
 
 // A thread or process that a saved task made just before ghostd's death, which ghostd had no time to save: it was born
-// with its maker's pin, and gets its maker's own mask.
-void RestoreNewborn(Tid tid, uint64_t oldest_ticks, const CpuSet& affinity) {
+// with its maker's pin (and policy), and gets its maker's own.
+void RestoreNewborn(Tid tid, uint64_t oldest_ticks, const SavedTask& maker) {
   std::optional<ThreadStat> stat = ReadThreadStat(tid);
   cpu_set_t mask;
   if (!stat.has_value() || stat->start_time < oldest_ticks || sched_getaffinity(tid, sizeof(mask), &mask) != 0) return;
-  if (CPU_COUNT(&mask) == 1) SetMask(tid, affinity);
+  if (CPU_COUNT(&mask) == 1) SetMask(tid, maker.affinity);
+  if (maker.restore_policy && sched_getscheduler(tid) == SCHED_BATCH) {
+    const sched_param param = {.sched_priority = maker.priority};
+    sched_setscheduler(tid, maker.policy, &param);
+  }
 }
 
 void RestoreNewborns(const std::vector<const SavedTask*>& saved) {
@@ -121,9 +125,9 @@ void RestoreNewborns(const std::vector<const SavedTask*>& saved) {
     std::optional<ThreadStatus> status = ReadThreadStatus(task->tid);
     if (!status.has_value() || !processes.insert(status->tgid).second) continue;
     for (Tid thread : ThreadsOf(status->tgid)) {
-      if (!known.contains(thread)) RestoreNewborn(thread, oldest_ticks, task->affinity);
+      if (!known.contains(thread)) RestoreNewborn(thread, oldest_ticks, *task);
       for (Tid child : ChildrenOf(status->tgid, thread)) {
-        if (!known.contains(child)) RestoreNewborn(child, oldest_ticks, task->affinity);
+        if (!known.contains(child)) RestoreNewborn(child, oldest_ticks, *task);
       }
     }
   }

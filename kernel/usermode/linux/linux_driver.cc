@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "kernel/ghost_uapi.h"
 #include "kernel/usermode/linux/proc.h"
 #include "lib/base/logging.h"
@@ -21,13 +23,6 @@ namespace {
 
 // Above tasks (CFS), below ghostd: an agent that is ready runs at once.
 constexpr int kAgentPriority = 50;
-
-CpuSet GetAffinity(Tid tid) {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  sched_getaffinity(tid, sizeof(mask), &mask);
-  return CpuSet::FromCpuSetT(mask);
-}
 
 void SetAffinity(Tid tid, const CpuSet& cpus) {
   cpu_set_t mask = cpus.ToCpuSetT();
@@ -43,7 +38,9 @@ LinuxDriver::~LinuxDriver() = default;
 absl::StatusOr<std::unique_ptr<LinuxDriver>> LinuxDriver::Create(const LinuxDriverOptions& options) {
   std::unique_ptr<LinuxDriver> driver(new LinuxDriver(options));
   LinuxDriver* self = driver.get();
-  GHOST_ASSIGN_OR_RETURN(driver->gate_, Gate::Create([self](const gate_event& event) { self->OnEvent(event); }));
+  GHOST_ASSIGN_OR_RETURN(
+      driver->gate_, OpenGate(
+                         options.gate, [self](const gate_event& event) { self->OnEvent(event); }, &driver->gate_note_));
   return driver;
 }
 
@@ -51,13 +48,21 @@ void LinuxDriver::Connect(Core* core, FuseServer* server) {
   core_ = core;
   server_ = server;
   timers_ = std::make_unique<TimerSet>(options_.loop, [core](uint64_t id) { core->OnTimer(id); });
-  auto consume = [this] {
-    bool any = gate_->Consume() > 0;
-    if (gate_->TakeDropped() > 0) Resync();
-    return any;
-  };
-  options_.loop->Watch(gate_->event_fd(), [consume] { consume(); });
-  options_.loop->AddPoller(consume);
+  if (!gate_->sees_strangers()) sweep_ = std::make_unique<TimerSet>(options_.loop, [this](uint64_t) { Sweep(); });
+  options_.loop->Watch(gate_->event_fd(), [this] { ConsumeEvents(); });
+  options_.loop->AddPoller([this] { return ConsumeEvents(); });
+}
+
+bool LinuxDriver::ConsumeEvents() {
+  const bool any = gate_->Consume() > 0;
+  const Gate::Losses losses = gate_->TakeLosses();
+  if (losses.dropped > 0) Resync();
+  if (losses.missed > 0) {
+    Log(absl::StrCat(losses.missed,
+                     " gate signals could not be sent: a thread may have run unscheduled until its next ",
+                     "system call"));
+  }
+  return any;
 }
 
 int64_t LinuxDriver::NowNs() { return Time::Now().ns(); }
@@ -86,18 +91,23 @@ AttachResult LinuxDriver::Attach(Tid tid, int64_t gtid) {
   AttachResult result;
   std::optional<ThreadStat> stat = ReadThreadStat(tid);
   if (!stat.has_value()) return {.error = ESRCH};
-  bool self = entering_self_ == tid;
-  // The programs know the thread before it is seized, so that no wake-up can slip through in between.
-  Task* task = NewTask(tid, gtid, self ? GATE_ENTERING_SELF : GATE_BLOCKED);
+  const bool self = entering_self_ == tid;
+  const uint32_t state = !self ? GATE_BLOCKED : gate_->holds_sleepers() ? GATE_ENTERING_SELF : GATE_ENTERING;
+  // The gate knows the thread before it is seized, so that no wake-up can slip through in between.
+  Task* task = NewTask(tid, gtid, state);
   if (task == nullptr) return {.error = ENOMEM};
   task->affinity = GetAffinity(tid);
   task->runtime_base_ns = ReadRuntimeNs(tid).value_or(0);
   if (int error = Seize(*task); error != 0) return {.error = error};
+  task->nice = stat->nice;
+  MarkPolicy(*task);
   Save(*task);
   result.nice = stat->nice;
   result.runtime_ns = task->runtime_base_ns;
   if (self) {
     result.state = AttachResult::State::kRunning;
+    // It waits for our answer to its very write to `tasks`; the interrupt takes effect after it.
+    if (!gate_->holds_sleepers()) gate_->Interrupt(task->slot, tid);
   } else {
     std::optional<ThreadStat> now = ReadThreadStat(tid);
     result.state = StartEntering(*task, now.has_value() ? now->state : 'X');
@@ -106,7 +116,7 @@ AttachResult LinuxDriver::Attach(Tid tid, int64_t gtid) {
 }
 
 int LinuxDriver::Seize(Task& task) {
-  if (int error = tracee::Seize(task.tid); error != 0) {
+  if (int error = gate_->Seize(task.slot, task.tid); error != 0) {
     DeleteTask(task);
     return -error;
   }
@@ -136,16 +146,17 @@ AttachResult LinuxDriver::Reattach(Task& task, int64_t gtid) {
   Save(task);
   AttachResult result;
   result.runtime_ns = RuntimeNs(gtid);
-  result.nice = getpriority(PRIO_PROCESS, task.tid);
+  result.nice = task.nice = getpriority(PRIO_PROCESS, task.tid);
   return result;
 }
 
 AttachResult::State LinuxDriver::StartEntering(Task& task, char proc_state) {
   bool asleep = proc_state == 'S' || proc_state == 'D';
   if (std::optional<long> call = SleepsInSystemCall(task.tid); asleep && call.has_value()) {
-    // Nothing to do: the end of that system call gates it.
+    // The end of that system call gates it, by itself or once it has begun again.
     task.phase = Phase::kBlocked;
     task.deferrable = IsDeferrable(*call);
+    if (!gate_->holds_sleepers()) gate_->Interrupt(task.slot, task.tid);
     return AttachResult::State::kBlocked;
   }
   if (proc_state == 'T') {
@@ -156,7 +167,7 @@ AttachResult::State LinuxDriver::StartEntering(Task& task, char proc_state) {
     return AttachResult::State::kBlocked;
   }
   // Should it have left a system call since, the gate's signal is on the way instead.
-  if (gate_->ChangeState(task.slot, GATE_BLOCKED, GATE_ENTERING)) tracee::Interrupt(task.tid);
+  if (gate_->ChangeState(task.slot, GATE_BLOCKED, GATE_ENTERING)) gate_->Interrupt(task.slot, task.tid);
   return AttachResult::State::kRunning;
 }
 
@@ -170,8 +181,9 @@ void LinuxDriver::OnUntracedClone(Task& parent, Tid child) {
   task->parent = parent.tid;
   task->parent_gtid = parent.gtid;
   if (Seize(*task) != 0) return;
+  InheritPolicy(*task, parent);
   Save(*task);
-  tracee::Interrupt(child);
+  gate_->Interrupt(task->slot, child);
 }
 
 void LinuxDriver::Detach(int64_t gtid) {
@@ -186,11 +198,12 @@ void LinuxDriver::Detach(int64_t gtid) {
   Unpin(*task);
   task->phase = Phase::kLeaving;
   gate_->SetState(task->slot, GATE_LEAVING);
-  tracee::Interrupt(task->tid);
+  gate_->Interrupt(task->slot, task->tid);
 }
 
 void LinuxDriver::FinishDetach(Task& task, int signal) {
   Unpin(task);
+  UnmarkPolicy(task);
   // A gate signal that is still pending is ignored by default once nobody traces the thread.
   if (tracee::Detach(task.tid, signal) == -ESRCH) {
     // Killed meanwhile: its exit is on the way, and it is still ours to reap.
@@ -210,14 +223,14 @@ void LinuxDriver::Run(int64_t gtid, int cpu) {
   gate_->SetState(task->slot, GATE_RUN);
   int signal = std::exchange(task->signal, 0);
   // -ESRCH: it was killed; its exit event is on the way.
-  tracee::Continue(task->tid, signal);
+  gate_->Continue(task->slot, task->tid, signal);
 }
 
 void LinuxDriver::Preempt(int64_t gtid) {
   Task* task = Find(gtid);
   if (task == nullptr || task->phase != Phase::kRunning) return;
   // In any other state it is about to stop or has blocked, and that event is on the way.
-  if (gate_->ChangeState(task->slot, GATE_RUN, GATE_PREEMPTING)) tracee::Interrupt(task->tid);
+  if (gate_->ChangeState(task->slot, GATE_RUN, GATE_PREEMPTING)) gate_->Interrupt(task->slot, task->tid);
 }
 
 uint64_t LinuxDriver::RuntimeNs(int64_t gtid) {
@@ -310,6 +323,7 @@ LinuxDriver::Task* LinuxDriver::NewTask(Tid tid, int64_t gtid, uint32_t state) {
   task->slot = slot;
   Task* pointer = task.get();
   by_slot_[slot] = std::move(task);
+  slots_used_ = std::max(slots_used_, static_cast<size_t>(slot) + 1);
   by_tid_[tid] = pointer;
   if (gtid != 0) by_gtid_[gtid] = pointer;
   return pointer;
@@ -332,6 +346,13 @@ LinuxDriver::Task* LinuxDriver::FindTid(Tid tid) {
   return found == by_tid_.end() ? nullptr : found->second;
 }
 
+CpuSet LinuxDriver::GetAffinity(Tid tid) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  sched_getaffinity(tid, sizeof(mask), &mask);
+  return CpuSet::FromCpuSetT(mask);
+}
+
 void LinuxDriver::Pin(Task& task, int cpu) {
   if (!options_.real_cpus || task.pinned_cpu == cpu) return;
   SetAffinity(task.tid, CpuSet{cpu});
@@ -349,6 +370,8 @@ void LinuxDriver::Save(const Task& task) {
   if (!stat.has_value()) return;
   SavedTask saved = {.tid = task.tid, .start_time = stat->start_time, .affinity = task.affinity};
   saved.send_cont = true;
+  saved.restore_policy = task.marked;
+  saved.policy = SCHED_OTHER;
   options_.guardian->Save(saved);
 }
 

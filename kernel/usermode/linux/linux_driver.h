@@ -1,10 +1,10 @@
-// The Driver that holds real threads of unmodified programs on a stock Linux kernel: a ptrace stop is the gate, BPF
-// programs (gate.h) are the detector and the trigger.
+// The Driver that holds real threads of unmodified programs on a stock Linux kernel, in ptrace stops. When to hold one,
+// and when it has blocked, a Gate says (gate.h: by BPF programs, or at every system call).
 //
-// How a thread is held: it is seized, not stopped. When it blocks, sched_switch tells ghostd; when its system call
-// ends, the BPF program sends it a signal, so that it enters a ptrace stop before its next user instruction: it is
-// held, and "ready". Run() pins it and continues it. Preempt() is PTRACE_INTERRUPT. Nothing but stops and continues
-// ever happens to it: ghostd's death lets every thread run on by itself (the Guardian then restores affinities).
+// How a thread is held: it is seized, not stopped. When it blocks, the gate tells ghostd; when its system call ends, it
+// enters a ptrace stop before its next user instruction: it is held, and "ready". Run() pins it and continues it.
+// Preempt() is PTRACE_INTERRUPT. Nothing but stops and continues ever happens to it: ghostd's death lets every thread
+// run on by itself (the Guardian then restores affinities).
 //
 // What it is not: it decides nothing (core.h does), and keeps no ABI state. All of it runs on ghostd's one thread:
 // ptrace demands that.
@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -25,6 +26,7 @@
 #include "kernel/usermode/linux/fuse_server.h"
 #include "kernel/usermode/linux/gate.h"
 #include "kernel/usermode/linux/guardian.h"
+#include "kernel/usermode/linux/open_gate.h"
 #include "kernel/usermode/linux/region_store.h"
 #include "kernel/usermode/linux/tracee.h"
 #include "lib/base/file.h"
@@ -37,6 +39,7 @@ struct LinuxDriverOptions {
   EventLoop* loop = nullptr;
   RegionStore* regions = nullptr;
   Guardian* guardian = nullptr;
+  GateKind gate = GateKind::kAuto;
 };
 
 class LinuxDriver final : public Driver {
@@ -47,7 +50,9 @@ class LinuxDriver final : public Driver {
   // Must be called before the loop runs.
   void Connect(Core* core, FuseServer* server);
   // "ptrace + BPF sys_exit", for the start-up line.
-  std::string GateName() const { return "ptrace + BPF sys_exit"; }
+  std::string_view GateName() const { return gate_->name(); }
+  // Why it is not the other one, if another was tried first; else empty.
+  const std::string& GateNote() const { return gate_note_; }
   // Lets go of every thread and agent; waits for those that must stop first, but not for long.
   void Shutdown();
 
@@ -89,6 +94,10 @@ class LinuxDriver final : public Driver {
     int pinned_cpu = -1;
     CpuSet affinity;  // its own
     uint64_t runtime_base_ns = 0;
+    // What MarkPolicy and LookForChanges keep, where the gate does not see strangers' calls.
+    int policy = 0;       // as ghostd expects it
+    bool marked = false;  // it is SCHED_BATCH instead of its own SCHED_OTHER
+    int nice = 0;
     bool deferrable = false;  // sleeps in futex, nanosleep or epoll_wait
     Tid child = 0;            // stopped in clone until this child's first stop
     int64_t parent_gtid = 0;  // a child before its first stop
@@ -103,7 +112,7 @@ class LinuxDriver final : public Driver {
 
   explicit LinuxDriver(const LinuxDriverOptions& options);
 
-  // Events of the BPF programs.
+  // Events of the gate.
   void OnEvent(const gate_event& event);
   void OnBlocked(Task& task, long call);
   void OnExit(Task& task);
@@ -111,6 +120,14 @@ class LinuxDriver final : public Driver {
   void OnExec(Task& task, Tid tid);
   void OnSchedulingCall(Task& task, long call, uint64_t argument);
   void OnAgentEvent(const gate_event& event);
+
+  // What others do to tasks, where the gate does not see strangers' calls (linux_driver_changes.cc).
+  void MarkPolicy(Task& task);
+  void UnmarkPolicy(Task& task);
+  static void InheritPolicy(Task& child, const Task& parent);
+  void LookForChanges(Task& task);
+  void Sweep();
+  bool ConsumeEvents();
   // After events were lost: asks every thread itself.
   void Resync();
 
@@ -118,11 +135,14 @@ class LinuxDriver final : public Driver {
   void OnStopped(Task& task);
   void OnSignalStop(Task& task, int signal);
   void OnInterruptStop(Task& task);
+  void OnSyscallStop(Task& task);
   void OnGroupStop(Task& task);
   void OnClone(Task& parent, Tid child);
   void OnUntracedClone(Task& parent, Tid child);
   void OnChildStopped(Task& child);
   void ReleaseParentOf(Task& child);
+  // From a stop that changes nothing.
+  void GoOn(Task& task);
   // The thread is in a stop and must stay there: tells the core.
   void Hold(Task& task, int signal);
   void FinishDetach(Task& task, int signal);
@@ -140,6 +160,7 @@ class LinuxDriver final : public Driver {
   AttachResult::State StartEntering(Task& task, char proc_state);
   Task* Find(int64_t gtid);
   Task* FindTid(Tid tid);
+  static CpuSet GetAffinity(Tid tid);
   void Pin(Task& task, int cpu);
   void Unpin(Task& task);
   void Save(const Task& task);
@@ -150,8 +171,12 @@ class LinuxDriver final : public Driver {
   Core* core_ = nullptr;
   FuseServer* server_ = nullptr;
   std::unique_ptr<Gate> gate_;
+  std::string gate_note_;
   std::unique_ptr<TimerSet> timers_;
-  Tid entering_self_ = 0;  // MayAttach's caller moves itself
+  std::unique_ptr<TimerSet> sweep_;  // one timer; null where the gate sees strangers' calls
+  size_t sweep_slot_ = 0;            // where the next sweep goes on
+  size_t slots_used_ = 0;            // slots from here on have never had a task
+  Tid entering_self_ = 0;            // MayAttach's caller moves itself
 
   std::vector<std::unique_ptr<Task>> by_slot_;
   absl::flat_hash_map<int64_t, Task*> by_gtid_;

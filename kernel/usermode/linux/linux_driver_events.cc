@@ -1,4 +1,4 @@
-// LinuxDriver's other half: what the BPF programs and the ptrace stops say, translated into the core's events.
+// LinuxDriver's other half: what the gate and the ptrace stops say, translated into the core's events.
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -167,11 +167,13 @@ void LinuxDriver::OnSchedulingCall(Task& task, long call, uint64_t argument) {
       break;
     }
     case kNrSetpriority:
-      core_->OnTaskPriorityChanged(gtid, getpriority(PRIO_PROCESS, task.tid));
+      task.nice = getpriority(PRIO_PROCESS, task.tid);
+      core_->OnTaskPriorityChanged(gtid, task.nice);
       break;
     case kNrSchedSetscheduler:
     case kNrSchedSetattr:
       if (call == kNrSchedSetscheduler && (argument & ~uint64_t{SCHED_RESET_ON_FORK}) == SCHED_GHOST) return;
+      task.marked = false;  // what it has now is what somebody wanted
       core_->OnTaskDeparted(gtid);
       Detach(gtid);
       break;
@@ -181,7 +183,7 @@ void LinuxDriver::OnSchedulingCall(Task& task, long call, uint64_t argument) {
 }
 
 void LinuxDriver::OnStopped(Task& task) {
-  tracee::Stop stop = tracee::Wait(task.tid);
+  tracee::Stop stop = gate_->Wait(task.tid);
   switch (stop.kind) {
     case tracee::Stop::Kind::kNone:
       break;
@@ -190,7 +192,14 @@ void LinuxDriver::OnStopped(Task& task) {
       DeleteTask(task);
       break;
     case tracee::Stop::Kind::kExec:
-      tracee::Continue(task.tid, 0);
+      GoOn(task);
+      break;
+    case tracee::Stop::Kind::kExit:
+      OnExit(task);
+      gate_->Continue(task.slot, task.tid, 0);
+      break;
+    case tracee::Stop::Kind::kSyscall:
+      OnSyscallStop(task);
       break;
     case tracee::Stop::Kind::kClone:
       OnClone(task, stop.message);
@@ -220,7 +229,8 @@ void LinuxDriver::OnSignalStop(Task& task, int signal) {
   if (task.phase == Phase::kLeaving) {
     FinishDetach(task, signal);
   } else if (gate_->State(task.slot) == GATE_RUN) {
-    tracee::Continue(task.tid, signal);  // a gate signal that comes after the hold it was for, or one of its own
+    gate_->Continue(task.slot, task.tid,
+                    signal);  // a gate signal that comes after the hold it was for, or one of its own
   } else {
     // Not even a handler may run now. The gate's own signal may still be pending: it is swallowed later.
     Hold(task, signal);
@@ -228,18 +238,42 @@ void LinuxDriver::OnSignalStop(Task& task, int signal) {
 }
 
 void LinuxDriver::OnInterruptStop(Task& task) {
-  tracee::RestartInterruptedCall(task.tid);
+  const bool sleeps_on = tracee::RestartInterruptedCall(task.tid);
   if (task.parent != 0) {
     OnChildStopped(task);
     return;
   }
+  const uint32_t state = gate_->State(task.slot);
   if (task.phase == Phase::kLeaving) {
     FinishDetach(task, 0);
-  } else if (gate_->State(task.slot) == GATE_RUN) {
-    tracee::Continue(task.tid, 0);
+  } else if (state == GATE_RUN) {
+    gate_->Continue(task.slot, task.tid, 0);
+  } else if (state == GATE_BLOCKED && sleeps_on && !gate_->holds_sleepers()) {
+    // It was seized asleep, and goes back to sleep: the system call instruction is all that it runs. From now on the
+    // call's exit can be seen.
+    gate_->Continue(task.slot, task.tid, 0);
   } else {
     Hold(task, 0);
   }
+}
+
+void LinuxDriver::OnSyscallStop(Task& task) {
+  // May call back, for a scheduling call, and so set the task free.
+  const Gate::Verdict verdict = gate_->AtSyscallStop(task.slot, task.tid);
+  if (verdict == Gate::Verdict::kGoOn) {
+    gate_->Continue(task.slot, task.tid, 0);
+  } else if (task.phase == Phase::kLeaving) {
+    FinishDetach(task, 0);
+  } else {
+    Hold(task, 0);
+  }
+}
+
+void LinuxDriver::GoOn(Task& task) {
+  // Any stop takes a PTRACE_INTERRUPT away that was still to come: it is asked for again.
+  const uint32_t state = gate_->State(task.slot);
+  if (state == GATE_PREEMPTING || state == GATE_LEAVING) gate_->Interrupt(task.slot, task.tid);
+  gate_->Continue(task.slot, task.tid, 0);
 }
 
 void LinuxDriver::OnGroupStop(Task& task) {
@@ -288,20 +322,21 @@ void LinuxDriver::OnClone(Task& parent, Tid child) {
   Task* task = NewTask(child, 0, GATE_ENTERING);
   if (task == nullptr) {
     // No slot left: an ordinary thread. Nothing would tell of its first stop, so it is waited for here.
-    waitpid(child, nullptr, __WALL);
+    gate_->AwaitStop(child);
     tracee::Detach(child, 0);
-    tracee::Continue(parent.tid, 0);
+    GoOn(parent);
     return;
   }
   if (parent.phase == Phase::kLeaving || parent.phase == Phase::kExited) {
     // The parent is on its way out: its child is let go at its first stop.
     task->phase = Phase::kLeaving;
-    tracee::Continue(parent.tid, 0);
+    GoOn(parent);
     OnStopped(*task);
     return;
   }
   task->affinity = parent.affinity;
   task->pinned_cpu = parent.pinned_cpu;
+  InheritPolicy(*task, parent);
   task->parent = parent.tid;
   task->parent_gtid = parent.gtid;
   Save(*task);
@@ -329,7 +364,7 @@ void LinuxDriver::ReleaseParentOf(Task& child) {
   Task* parent = FindTid(parent_tid);
   if (parent == nullptr || parent->child != child.tid) return;
   parent->child = 0;
-  tracee::Continue(parent->tid, 0);
+  GoOn(*parent);
 }
 
 void LinuxDriver::Resync() {

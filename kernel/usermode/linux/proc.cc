@@ -68,6 +68,16 @@ std::optional<ThreadStat> ReadThreadStat(int32_t tid) {
   return stat;
 }
 
+char ReadThreadState(int32_t tid) {
+  // /proc/<tid>/stat, without the task, adds up the times of all threads of the process.
+  char name[32];
+  std::snprintf(name, sizeof(name), "task/%d/stat", tid);
+  std::array<char, 512> text;
+  if (!ReadThreadFile(tid, name, &text)) return '?';
+  const char* fields = std::strrchr(text.data(), ')');
+  return fields != nullptr && fields[1] == ' ' ? fields[2] : '?';
+}
+
 std::optional<ThreadStatus> ReadThreadStatus(int32_t tid) {
   std::array<char, 4096> text;
   if (!ReadThreadFile(tid, "status", &text)) return std::nullopt;

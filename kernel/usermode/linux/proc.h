@@ -18,6 +18,9 @@ struct ThreadStat {  // /proc/<tid>/stat
 };
 std::optional<ThreadStat> ReadThreadStat(int32_t tid);
 
+// Its state alone, at a cost that does not grow with the threads of its process; '?' if it is gone.
+char ReadThreadState(int32_t tid);
+
 struct ThreadStatus {  // /proc/<tid>/status
   int32_t tgid = 0;
   int32_t tracer = 0;  // TracerPid

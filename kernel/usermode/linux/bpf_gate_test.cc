@@ -1,5 +1,6 @@
-// The gate on one real child: what the BPF programs report, and that the child never runs user code while it is held.
-#include "kernel/usermode/linux/gate.h"
+// The BPF gate on one real child: what the BPF programs report, and that the child never runs user code while it is
+// held.
+#include "kernel/usermode/linux/bpf_gate.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -26,7 +27,7 @@ namespace {
 constexpr long kNrClockNanosleep = 230;
 constexpr long kNrEpollWait = 232;
 
-class GateTest : public testing::Test {
+class BpfGateTest : public testing::Test {
  protected:
   // In memory that the child shares.
   struct Shared {
@@ -35,7 +36,7 @@ class GateTest : public testing::Test {
   };
 
   void SetUp() override {
-    absl::StatusOr<std::unique_ptr<Gate>> gate = Gate::Create([this](const gate_event& e) { events_.push_back(e); });
+    absl::StatusOr<std::unique_ptr<Gate>> gate = BpfGate::Create([this](const gate_event& e) { events_.push_back(e); });
     if (!gate.ok() && geteuid() != 0) GTEST_SKIP() << "not root: " << gate.status();
     ASSERT_TRUE(gate.ok()) << gate.status();
     gate_ = *std::move(gate);
@@ -65,7 +66,7 @@ class GateTest : public testing::Test {
     }
     slot_ = gate_->Take(child_, GATE_ENTERING);
     ASSERT_GE(slot_, 0);
-    ASSERT_EQ(tracee::Seize(child_), 0);
+    ASSERT_EQ(gate_->Seize(slot_, child_), 0);
     ASSERT_EQ(tracee::Interrupt(child_), 0);
     WaitFor(GATE_EVENT_STOPPED);
     ASSERT_EQ(tracee::Wait(child_).kind, tracee::Stop::Kind::kInterrupt);
@@ -105,7 +106,7 @@ class GateTest : public testing::Test {
   int slot_ = -1;
 };
 
-TEST_F(GateTest, SleepIsReportedAndItsEndIsGated) {
+TEST_F(BpfGateTest, SleepIsReportedAndItsEndIsGated) {
   StartHeld([this] {
     timespec duration = {.tv_sec = 0, .tv_nsec = 1'000'000};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &duration, nullptr);
@@ -127,7 +128,7 @@ TEST_F(GateTest, SleepIsReportedAndItsEndIsGated) {
   EXPECT_EQ(tracee::Wait(child_).kind, tracee::Stop::Kind::kGone);
 }
 
-TEST_F(GateTest, YieldIsGated) {
+TEST_F(BpfGateTest, YieldIsGated) {
   StartHeld([this] {
     sched_yield();
     shared_->progress = 1;
@@ -139,7 +140,7 @@ TEST_F(GateTest, YieldIsGated) {
   EXPECT_EQ(shared_->progress.load(), 0u);
 }
 
-TEST_F(GateTest, MaskedGateSignalFallsBackToStop) {
+TEST_F(BpfGateTest, MaskedGateSignalFallsBackToStop) {
   StartHeld([this] {
     sigset_t all;
     sigfillset(&all);
@@ -155,7 +156,7 @@ TEST_F(GateTest, MaskedGateSignalFallsBackToStop) {
   EXPECT_EQ(shared_->progress.load(), 0u);
 }
 
-TEST_F(GateTest, InterruptStopsASpinningThread) {
+TEST_F(BpfGateTest, InterruptStopsASpinningThread) {
   StartHeld([this] {
     for (;;) shared_->progress.fetch_add(1, std::memory_order_relaxed);
   });
@@ -169,7 +170,7 @@ TEST_F(GateTest, InterruptStopsASpinningThread) {
   EXPECT_GT(gate_->RuntimeNs(slot_, Time::Now().ns()), 0u);
 }
 
-TEST_F(GateTest, InterruptedEpollWaitIsRestarted) {
+TEST_F(BpfGateTest, InterruptedEpollWaitIsRestarted) {
   StartHeld([this] {
     int epoll = epoll_create1(0);
     epoll_event event;
@@ -194,7 +195,7 @@ TEST_F(GateTest, InterruptedEpollWaitIsRestarted) {
   EXPECT_EQ(shared_->result.load(), 1000);
 }
 
-TEST_F(GateTest, EpollWaitWithoutTheMendingSaysEintr) {
+TEST_F(BpfGateTest, EpollWaitWithoutTheMendingSaysEintr) {
   StartHeld([this] {
     int epoll = epoll_create1(0);
     epoll_event event;
@@ -212,7 +213,7 @@ TEST_F(GateTest, EpollWaitWithoutTheMendingSaysEintr) {
   EXPECT_EQ(shared_->result.load(), EINTR);
 }
 
-TEST_F(GateTest, TheEndOfAKilledThreadIsSeenWhateverIsSetNext) {
+TEST_F(BpfGateTest, TheEndOfAKilledThreadIsSeenWhateverIsSetNext) {
   StartHeld([] { pause(); });
   kill(child_, SIGKILL);
   WaitFor(GATE_EVENT_EXIT);
