@@ -19,34 +19,26 @@ AgentHost::~AgentHost() { CancelAll(); }
 
 SimCaller& AgentHost::caller() { return current_ != nullptr ? *current_->caller : machine_.CallerOf(process_.tgid); }
 
-SimCaller& AgentHost::StartThread(int cpu, std::function<void()> body) {
-  Thread* thread = nullptr;
-  for (auto& reserved : threads_) {
-    if (reserved->cpu == cpu && reserved->fiber == nullptr) thread = reserved.get();
+AgentHost::Thread& AgentHost::Reserve(int cpu) {
+  for (auto& thread : threads_) {
+    if (thread->cpu == cpu && thread->fiber == nullptr) return *thread;
   }
-  if (thread == nullptr) {
-    threads_.push_back(std::make_unique<Thread>());
-    thread = threads_.back().get();
-    thread->index = static_cast<uint32_t>(threads_.size() - 1);
-    thread->cpu = cpu;
-    thread->caller = cpu < 0 ? &machine_.CallerOf(process_.tgid) : &machine_.StartAgentThread(process_);
-  }
-  thread->fiber = std::make_unique<Fiber>(std::move(body));
-  ResumeAt(*thread, machine_.now_ns());
-  return *thread->caller;
+  threads_.push_back(std::make_unique<Thread>());
+  Thread& thread = *threads_.back();
+  thread.index = static_cast<uint32_t>(threads_.size() - 1);
+  thread.cpu = cpu;
+  thread.caller = cpu < 0 ? &machine_.CallerOf(process_.tgid) : &machine_.StartAgentThread(process_);
+  if (cpu >= 0) machine_.PinAgentThread(*thread.caller, cpu);
+  by_tid_[thread.caller->tid()] = &thread;
+  return thread;
 }
 
-SimCaller* AgentHost::ReserveThread(int cpu) {
-  for (auto& thread : threads_) {
-    if (thread->cpu == cpu && thread->fiber == nullptr) return thread->caller;
-  }
-  auto thread = std::make_unique<Thread>();
-  thread->index = static_cast<uint32_t>(threads_.size());
-  thread->cpu = cpu;
-  thread->caller = &machine_.StartAgentThread(process_);
-  machine_.PinAgentThread(*thread->caller, cpu);
-  threads_.push_back(std::move(thread));
-  return threads_.back()->caller;
+SimCaller& AgentHost::ReserveThread(int cpu) { return *Reserve(cpu).caller; }
+
+void AgentHost::StartThread(int cpu, std::function<void()> body) {
+  Thread& thread = Reserve(cpu);
+  thread.fiber = std::make_unique<Fiber>(std::move(body));
+  ResumeAt(thread, machine_.now_ns());
 }
 
 void AgentHost::CancelAll() {
@@ -95,13 +87,11 @@ int AgentHost::Ioctl(int fd, unsigned long command, void* argument) {
 }
 
 void AgentHost::OnAnswer(Tid tid, int result) {
-  if (dead_) return;
-  for (auto& thread : threads_) {
-    if (thread->caller->tid() != tid) continue;
-    thread->answer = result;
-    const CostModel& costs = machine_.costs();
-    return ResumeAt(*thread, machine_.now_ns() + costs.wakeup_ns + costs.context_switch_ns);
-  }
+  const auto found = by_tid_.find(tid);
+  if (dead_ || found == by_tid_.end()) return;
+  found->second->answer = result;
+  const CostModel& costs = machine_.costs();
+  ResumeAt(*found->second, machine_.now_ns() + costs.wakeup_ns + costs.context_switch_ns);
 }
 
 uint64_t AgentHost::World() const {

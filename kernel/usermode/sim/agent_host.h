@@ -13,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "kernel/usermode/sim/fiber.h"
 #include "kernel/usermode/sim/machine.h"
 
@@ -40,10 +41,10 @@ class AgentHost {
   bool in_fiber() const { return current_ != nullptr; }
   int current_cpu() const { return current_ == nullptr ? -1 : current_->cpu; }
 
-  // A thread of the process, as the agent-to-be of `cpu` (-1: of none).
-  SimCaller& StartThread(int cpu, std::function<void()> body);
-  // A thread that has been made ready for `cpu`, without a body yet; null: none.
-  SimCaller* ReserveThread(int cpu);
+  // The thread that is to be the agent of `cpu`, made now if need be; its body comes with StartThread.
+  SimCaller& ReserveThread(int cpu);
+  // Runs `body` on it, as an event. cpu -1: on the main thread.
+  void StartThread(int cpu, std::function<void()> body);
   // All fibers end here and now; whoever calls this host afterwards is told that its process is dead.
   void CancelAll();
   bool dead() const { return dead_; }
@@ -79,6 +80,7 @@ class AgentHost {
     bool waits_for_world = false;
     uint64_t world = 0;  // as it was seen
   };
+  Thread& Reserve(int cpu);
   void ResumeAt(Thread& thread, int64_t when_ns);
   void OnResume(uint32_t index, uint32_t generation);
   uint64_t World() const;
@@ -87,6 +89,7 @@ class AgentHost {
   Machine& machine_;
   Process& process_;
   std::vector<std::unique_ptr<Thread>> threads_;
+  absl::flat_hash_map<Tid, Thread*> by_tid_;
   Thread* current_ = nullptr;
   bool dead_ = false;
   std::vector<const uint32_t*> watched_;

@@ -57,19 +57,18 @@ void SchedulerProcess::AgentMain(int cpu) {
 }
 
 void SchedulerProcess::Kill() {
-  if (host_ == nullptr) return;
+  if (std::exchange(killed_, true)) return;
   host_->CancelAll();
   machine_.Kill(process_);
   // As the process's memory goes: none of these may reach the kernel any more, which their host sees to.
   hooks_.messages = nullptr;
   scheduler_.reset();
   enclave_.reset();
-  host_.reset();
   ready_ = false;
 }
 
 void SchedulerProcess::Leave() {
-  if (host_ == nullptr) return;
+  if (killed_) return;
   if (enclave_ != nullptr) enclave_->WithdrawOnline();
   Kill();
 }

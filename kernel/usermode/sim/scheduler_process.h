@@ -44,7 +44,8 @@ class SchedulerProcess {
   // Its agents schedule.
   bool ready() const { return ready_; }
   // It could not start, was killed, or has left.
-  bool ended() const { return host_ == nullptr || failed_; }
+  bool ended() const { return killed_ || failed_; }
+  bool killed() const { return killed_; }  // … or has left
   const absl::Status& start_status() const { return start_status_; }
   // Null before it is ready, and after its end.
   const SteppedScheduler* scheduler() const { return scheduler_.get(); }
@@ -54,12 +55,8 @@ class SchedulerProcess {
   void Kill();
   void Leave();
 
-  void OnAnswer(Tid tid, int result) {
-    if (host_ != nullptr) host_->OnAnswer(tid, result);
-  }
-  void LookAtWorld() {
-    if (host_ != nullptr) host_->LookAtWorld();
-  }
+  void OnAnswer(Tid tid, int result) { host_->OnAnswer(tid, result); }
+  void LookAtWorld() { host_->LookAtWorld(); }
 
  private:
   absl::Status Start();
@@ -68,7 +65,7 @@ class SchedulerProcess {
   Machine& machine_;
   const Options options_;
   Process& process_;
-  std::unique_ptr<AgentHost> host_;
+  const std::unique_ptr<AgentHost> host_;  // to the end: events may still name it
   SimEnclave::Hooks hooks_;
   SimKernel kernel_;
   std::unique_ptr<Enclave> enclave_;
@@ -78,6 +75,7 @@ class SchedulerProcess {
   absl::Status start_status_;
   bool ready_ = false;
   bool failed_ = false;
+  bool killed_ = false;
 };
 
 }  // namespace ghost::sim

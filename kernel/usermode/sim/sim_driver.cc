@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "lib/base/logging.h"
@@ -119,6 +120,13 @@ void SimDriver::SetAgentRunning(Tid tid, int cpu, bool running) {
 void SimDriver::RequestPending(uint64_t request, Tid tid) {
   GHOST_CHECK(pending_.emplace(request, tid).second) << "request " << request;
   if (const int cpu = AgentCpu(tid); cpu >= 0) SetAgentRunning(tid, cpu, false);
+}
+
+std::vector<uint64_t> SimDriver::PendingRequests() const {
+  std::vector<uint64_t> requests;
+  for (const auto& [request, tid] : pending_) requests.push_back(request);
+  std::sort(requests.begin(), requests.end());
+  return requests;
 }
 
 void SimDriver::CompleteRequest(uint64_t request, int result) {

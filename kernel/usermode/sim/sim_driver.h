@@ -47,6 +47,7 @@ class SimDriver final : public usermode::Driver {
   // A request that the core has left pending: its thread is off its CPU until it is answered.
   void RequestPending(uint64_t request, Tid tid);
   bool IsPending(uint64_t request) const { return pending_.contains(request); }
+  std::vector<uint64_t> PendingRequests() const;  // ascending
   // The request's answer, at the moment when its thread is on its CPU again (but has yet to be switched to).
   std::function<void(uint64_t request, Tid tid, int result)> on_answer;
   // The core wants the process of agent `tid` killed. Called from inside the core.

@@ -178,7 +178,7 @@ int SimEnclave::Ioctl(unsigned long number, void* argument) {
 int SimEnclave::BecomeAgent(int cpu, int queue_fd) {
   host_.Charge(host_.machine().costs().syscall_ns);
   if (host_.dead()) return -ENODEV;
-  SimCaller& thread = *host_.ReserveThread(cpu);
+  SimCaller& thread = host_.ReserveThread(cpu);
   const std::string command = abi_->become_agent_takes_cpu ? absl::StrCat("become agent ", cpu, " ", queue_fd)
                                                            : absl::StrCat("become agent ", queue_fd);
   const int64_t result = host_.machine().Write(thread, ctl_, command);
