@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernel/abi/abi_version.h"
 #include "kernel/usermode/core/core.h"
+#include "kernel/usermode/core/invariant_checker.h"
 #include "kernel/usermode/linux/cpu_follower.h"
 #include "kernel/usermode/linux/event_loop.h"
 #include "kernel/usermode/linux/fuse_mount.h"
@@ -51,13 +52,18 @@ ABSL_FLAG(
     std::string, gate, "auto",
     "What holds threads: bpf (ptrace and BPF programs), syscall (ptrace alone: each system call of a thread stops "
     "it twice, exact but slower), or auto: bpf, and where that is refused, syscall.");
+ABSL_FLAG(
+    bool, check, false,
+    "Check after every event that all is consistent (no task is lost, or on two CPUs), and end with exit code 1 if "
+    "something is not. For tests: slower.");
 ABSL_FLAG(bool, foreground, true, "Stay in the foreground: the only mode (let a service manager or & do the rest).");
 
 namespace ghost::usermode {
 namespace {
 
 constexpr char kName[] = "ghostd";
-constexpr int kPriority = 60;  // above agents' 50: whoever waits for ghostd's answer waits for nobody else
+constexpr int kEntriesPerFullCheck = 64;  // --check looks at everything so often; it takes a while with many tasks
+constexpr int kPriority = 60;             // above agents' 50: whoever waits for ghostd's answer waits for nobody else
 
 struct Settings {
   int cpus = 1;
@@ -199,7 +205,9 @@ class Ghostd {
     core.abi_versions = settings.abis;
     core.uid = geteuid();
     core.gid = getegid();
-    core_ = std::make_unique<Core>(core, driver_.get());
+    if (absl::GetFlag(FLAGS_check)) checker_ = std::make_unique<InvariantChecker>(driver_.get(), CheckerOptions());
+    core_ = std::make_unique<Core>(core, checker_ != nullptr ? static_cast<Driver*>(checker_.get()) : driver_.get());
+    core_->SetObserver(checker_.get());
     GHOST_RETURN_IF_ERROR(Serve(settings.mount));
     if (RaisePriority()) server_->ObserveIoctls([this](Tid tid) { follower_.OnRequest(tid); });
     return absl::OkStatus();
@@ -208,11 +216,12 @@ class Ghostd {
   std::string_view GateName() const { return driver_->GateName(); }
   const std::string& GateNote() const { return driver_->GateNote(); }
 
-  // Until a signal, or until somebody unmounts ghostfs.
-  void Run() {
+  // Until a signal, or until somebody unmounts ghostfs. False: it was found to be inconsistent.
+  bool Run() {
     loop_.Watch(end_signals_.fd(), [this] { loop_.Stop(); });
     GuardTheGuardian();
     loop_.Run();
+    return checker_ == nullptr || checker_->violations() == 0;
   }
 
   // Order: nobody new, nobody waiting, no thread held, nothing left behind.
@@ -227,6 +236,17 @@ class Ghostd {
   }
 
  private:
+  InvariantChecker::Options CheckerOptions() {
+    return {.on_violation =
+                [this](const std::string& what) {
+                  if (checker_->violations() > 1) return;
+                  std::cerr << kName << ": inconsistent: " << what << "\nhint: a bug of ghostd's own; please report it"
+                            << std::endl;
+                  loop_.Stop();
+                },
+            .full_check = kEntriesPerFullCheck};
+  }
+
   absl::Status Serve(const std::string& path) {
     guardian_->SetMount(path, /*remove_mount_directory=*/access(path.c_str(), F_OK) != 0);
     absl::StatusOr<FuseMount> mount = FuseMount::Create(path);
@@ -265,6 +285,7 @@ class Ghostd {
   std::unique_ptr<Guardian> guardian_;
   ScopedFd guardian_end_;
   std::unique_ptr<LinuxDriver> driver_;
+  std::unique_ptr<InvariantChecker> checker_;
   std::unique_ptr<Core> core_;
   std::unique_ptr<FuseMount> mount_;
   CpuFollower follower_;
@@ -307,9 +328,9 @@ int Main(int argc, char** argv) {
   std::cout << kName << ": serving " << settings->mount << ", CPUs " << CpuText(*settings) << ", ABI "
             << settings->abi_text << ", gate: " << ghostd.GateName() << std::endl;
   std::cout << kName << ": export GHOSTFS=" << settings->mount << std::endl;
-  ghostd.Run();
+  const bool consistent = ghostd.Run();
   ghostd.End();
-  return 0;
+  return consistent ? 0 : 1;
 }
 
 }  // namespace

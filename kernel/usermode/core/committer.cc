@@ -119,6 +119,7 @@ bool Committer::CommitGroup(const CpuSet& mask, const Committing& by, bool* all)
     }
     Publish(cpu, failed ? GHOST_TXN_POISONED : GHOST_TXN_COMPLETE);
   }
+  if (state_.observer != nullptr) state_.observer->OnGroup(claimed, !failed);
   *all = !failed;
   return leave_cpu;
 }
@@ -163,6 +164,7 @@ bool Committer::Claim(Cpu& cpu, int claimer, Attempt* attempt) {
   if (cpu.txn == nullptr) return false;
   int32_t expected = GHOST_TXN_READY;
   if (!StateWord(cpu).compare_exchange_strong(expected, claimer, std::memory_order_acq_rel)) return false;
+  if (state_.observer != nullptr) state_.observer->OnClaim(cpu.id);
   attempt->cpu = &cpu;
   attempt->claimer = claimer;
   std::memcpy(&attempt->txn, cpu.txn, sizeof(attempt->txn));  // once: an agent may go on writing
@@ -172,6 +174,7 @@ bool Committer::Claim(Cpu& cpu, int claimer, Attempt* attempt) {
 void Committer::Publish(Cpu& cpu, int32_t state) {
   cpu.txn->commit_time = state_.driver->NowNs();
   StateWord(cpu).store(state, std::memory_order_release);
+  if (state_.observer != nullptr) state_.observer->OnOutcome(cpu.id, state);
   ++(state == GHOST_TXN_COMPLETE ? cpu.status.commits : cpu.status.failed_commits);
   ++cpu.enclave->counters.commits[static_cast<size_t>(int64_t{state} - GHOST_TXN_COMPLETE)];
 }

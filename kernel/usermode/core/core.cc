@@ -197,6 +197,7 @@ void Core::OnTimerfdExpired(int cpu, uint64_t type, uint64_t cookie) {
 }
 
 void Core::SetBpfHooks(BpfHooks* hooks) { impl_->state.hooks = hooks; }
+void Core::SetObserver(CoreObserver* observer) { impl_->state.observer = observer; }
 
 // ---- Introspection ----
 

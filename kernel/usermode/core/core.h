@@ -28,6 +28,7 @@
 namespace ghost::usermode {
 
 class BpfHooks;
+class CoreObserver;
 
 struct CoreOptions {
   int num_cpus = 1;                           // CPUs 0..num_cpus-1, all online
@@ -141,6 +142,8 @@ class Core {
 
   // Where BPF programs run (hooks.h); null, the default, for none. Must outlive the core.
   void SetBpfHooks(BpfHooks* hooks);
+  // Who is told of what goes on inside (observer.h); null, the default, for nobody. Must outlive the core.
+  void SetObserver(CoreObserver* observer);
 
   // ---- Introspection (no side effects) ----
   std::vector<CpuStatus> Cpus() const;

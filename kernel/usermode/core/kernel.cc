@@ -24,6 +24,7 @@ void Kernel::Finish() {
   enclaves.FinishDestroys();
   scheduler.Settle();
   ticker.Arm();
+  if (state.observer != nullptr) state.observer->AfterEntry(state);
 }
 
 }  // namespace ghost::usermode

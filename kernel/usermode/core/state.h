@@ -20,6 +20,7 @@
 #include "kernel/usermode/core/hooks.h"
 #include "kernel/usermode/core/identity.h"
 #include "kernel/usermode/core/message_queue.h"
+#include "kernel/usermode/core/observer.h"
 #include "kernel/usermode/core/status_words.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/histogram.h"
@@ -186,6 +187,7 @@ class State {
   const CoreOptions options;
   Driver* const driver;
   BpfHooks* hooks = nullptr;
+  CoreObserver* observer = nullptr;
 
   std::vector<Cpu> cpus;
   std::vector<std::unique_ptr<Enclave>> enclaves;

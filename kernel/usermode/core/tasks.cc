@@ -98,9 +98,14 @@ void Tasks::Entered(Task& task, TaskState state) {
   Announce(task);
 }
 
+void Tasks::Tell(int64_t gtid, CoreObserver::TaskEvent event) {
+  if (state_.observer != nullptr) state_.observer->OnTaskEvent(gtid, event);
+}
+
 void Tasks::OnGated(int64_t gtid) {
   Task* task = state_.FindTask(gtid);
   if (task == nullptr) return;
+  Tell(gtid, CoreObserver::TaskEvent::kGated);
   if (task->state == TaskState::kEntering) {
     Entered(*task, TaskState::kRunnable);
   } else if (task->state == TaskState::kRunning) {
@@ -113,6 +118,7 @@ void Tasks::OnGated(int64_t gtid) {
 void Tasks::OnYielded(int64_t gtid) {
   Task* task = state_.FindTask(gtid);
   if (task == nullptr) return;
+  Tell(gtid, CoreObserver::TaskEvent::kYielded);
   if (task->state == TaskState::kEntering) return Entered(*task, TaskState::kRunnable);
   if (task->state != TaskState::kRunning) return;
   Cpu& cpu = state_.cpus[static_cast<size_t>(task->cpu)];
@@ -130,6 +136,7 @@ void Tasks::OnYielded(int64_t gtid) {
 void Tasks::OnBlocked(int64_t gtid) {
   Task* task = state_.FindTask(gtid);
   if (task == nullptr) return;
+  Tell(gtid, CoreObserver::TaskEvent::kBlocked);
   if (task->state == TaskState::kEntering) return Entered(*task, TaskState::kBlocked);
   if (task->state != TaskState::kRunning) return;
   Cpu& cpu = state_.cpus[static_cast<size_t>(task->cpu)];
@@ -144,6 +151,7 @@ void Tasks::OnBlocked(int64_t gtid) {
 void Tasks::OnReady(int64_t gtid, const Core::Wakeup& wakeup) {
   Task* task = state_.FindTask(gtid);
   if (task == nullptr) return;
+  Tell(gtid, CoreObserver::TaskEvent::kReady);
   if (task->state == TaskState::kEntering) return Entered(*task, TaskState::kRunnable);
   if (task->state == TaskState::kBlocked) Wake(*task, wakeup);
 }
@@ -183,6 +191,7 @@ int64_t Tasks::OnForked(int64_t parent_gtid, Tid child, uint64_t runtime_ns, int
   Task& task = Add(enclave, identity, word, runtime_ns, nice);
   task.parent_gtid = parent_gtid;
   task.cpu = cpu;
+  if (state_.observer != nullptr) state_.observer->OnTaskForked(task.gtid);
   Entered(task, TaskState::kRunnable);
   return task.gtid;
 }
@@ -199,6 +208,7 @@ bool Tasks::Withdraw(Task& task) {
 void Tasks::OnExited(int64_t gtid) {
   Task* task = state_.FindTask(gtid);
   if (task == nullptr) return;
+  Tell(gtid, CoreObserver::TaskEvent::kExited);
   Cpu& cpu = state_.cpus[static_cast<size_t>(task->cpu)];
   const bool was_blocked = task->state == TaskState::kBlocked;
   const bool was_current = Withdraw(*task);

@@ -49,6 +49,7 @@ class Tasks {
   bool ThreadExists(int64_t gtid);
 
  private:
+  void Tell(int64_t gtid, CoreObserver::TaskEvent event);
   Task& Add(Enclave& enclave, Identity& identity, StatusWord word, uint64_t runtime_ns, int nice);
   void Forget(Task& task);
   void Announce(Task& task);
