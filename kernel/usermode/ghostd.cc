@@ -183,7 +183,7 @@ class Ghostd {
     GHOST_ASSIGN_OR_RETURN(end_signals_, EndSignals());
     GHOST_ASSIGN_OR_RETURN(MountLock lock, MountLock::Acquire(settings.mount));
     lock_ = std::make_unique<MountLock>(std::move(lock));
-    GHOST_RETURN_IF_ERROR(CheckPtrace());
+    GHOST_ASSIGN_OR_RETURN(ptrace_scope_, CheckPtrace());
     GHOST_ASSIGN_OR_RETURN(regions_, RegionStore::Create());
     // Before the driver and the core take their memory; it keeps both locks until it is done.
     Guardian::Options guardian;
@@ -215,6 +215,7 @@ class Ghostd {
 
   std::string_view GateName() const { return driver_->GateName(); }
   const std::string& GateNote() const { return driver_->GateNote(); }
+  PtraceScope ptrace_scope() const { return ptrace_scope_; }
 
   // Until a signal, or until somebody unmounts ghostfs. False: it was found to be inconsistent.
   bool Run() {
@@ -279,6 +280,7 @@ class Ghostd {
   }
 
   EventLoop loop_;
+  PtraceScope ptrace_scope_ = PtraceScope::kOthers;
   SignalFd end_signals_;
   std::unique_ptr<MountLock> lock_;
   std::unique_ptr<RegionStore> regions_;
@@ -324,6 +326,10 @@ int Main(int argc, char** argv) {
   if (!ghostd.GateNote().empty()) {
     std::cerr << kName << ": threads are held at each of their system calls, which is slower: " << ghostd.GateNote()
               << std::endl;
+  }
+  if (ghostd.ptrace_scope() == PtraceScope::kConsenting) {
+    std::cerr << kName << ": Yama's ptrace_scope is 1: only programs that this user's `ghostctl run` starts can enter"
+              << " an enclave\nhint: sysctl kernel.yama.ptrace_scope=0, or run ghostd as root" << std::endl;
   }
   std::cout << kName << ": serving " << settings->mount << ", CPUs " << CpuText(*settings) << ", ABI "
             << settings->abi_text << ", gate: " << ghostd.GateName() << std::endl;

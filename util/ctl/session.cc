@@ -35,8 +35,11 @@ constexpr absl::Duration kStopTimeout = absl::Seconds(10);
 
 // Ends with the program as the child's image, or with 126 or 127. Waits at `gate` for one byte: until then the child
 // can be moved into the enclave. No byte: give up.
-[[noreturn]] void BecomeCommand(const std::vector<std::string>& argv, int gate, pid_t parent, const sigset_t& mask) {
+// `ghostd` may trace it even where Yama lets only parents do that; its children are traced from birth.
+[[noreturn]] void BecomeCommand(const std::vector<std::string>& argv, int gate, pid_t parent, pid_t ghostd,
+                                const sigset_t& mask) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (ghostd > 0) prctl(PR_SET_PTRACER, static_cast<unsigned long>(ghostd), 0, 0, 0);
   if (getppid() != parent) _exit(1);
   char byte;
   ssize_t n;
@@ -167,7 +170,8 @@ absl::Status Session::StartCommand() {
   if (pid == 0) {
     // Its own copy of the write end would keep the gate from ever reporting the keeper's death.
     opener.reset();
-    BecomeCommand(options_.command, gate.get(), parent, front_->original_mask());
+    BecomeCommand(options_.command, gate.get(), parent, ghostd_ == nullptr ? 0 : ghostd_->pid(),
+                  front_->original_mask());
   }
   command_pid_ = pid;
   command_ = Command::kRunning;

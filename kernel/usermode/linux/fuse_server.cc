@@ -82,8 +82,10 @@ class FuseServer::Impl {
 
   int FillAttr(uint64_t node, fuse_attr* attr);
   RequestCaller CallerOf(const FuseRequest& request) const {
-    return RequestCaller(static_cast<Tid>(request.header->pid), request.header->uid, request.header->gid, regions_);
+    return RequestCaller(static_cast<Tid>(request.header->pid), request.header->uid, request.header->gid, regions_,
+                         owner_);
   }
+  void SayRefused(Tid tid);
 
   FuseDevice device_;
   Core* const core_;
@@ -92,6 +94,8 @@ class FuseServer::Impl {
   const std::function<void()> on_gone_;
   std::function<void(Tid)> ioctl_observer_;
   timespec start_ = {};
+  const int64_t owner_ = RequestCaller::UnprivilegedOwner();
+  Tid refused_ = 0;  // the last thread that SayRefused was about
 
   std::string text_;  // reused by READ
   uint64_t next_directory_ = 1;
@@ -384,8 +388,21 @@ void FuseServer::Impl::Ioctl(const FuseRequest& request) {
   RequestCaller caller = CallerOf(request);
   const IoctlResult result = core_->Ioctl(in->fh, in->cmd, argument, caller, unique);
   const std::span<const std::byte> out = argument.first(in->out_size);
+  if (caller.refused() && result.result < 0) {
+    // EBADF and EFAULT would blame the caller for what Linux has kept from us.
+    SayRefused(caller.tid());
+    return device_.ReplyIoctl(unique, -EPERM, out);
+  }
   if (!result.pending) return device_.ReplyIoctl(unique, result.result, out);
   pending_.try_emplace(unique, reinterpret_cast<const char*>(out.data()), out.size());
+}
+
+void FuseServer::Impl::SayRefused(Tid tid) {
+  if (std::exchange(refused_, tid) == tid) return;
+  std::fprintf(stderr,
+               "ghostd: cannot look into thread %d, which has more rights than ghostd: its requests fail with EPERM\n"
+               "hint: give ghostd CAP_SYS_PTRACE, or start the agent with ghostd's own user and capabilities\n",
+               tid);
 }
 
 void FuseServer::Impl::Complete(uint64_t request, int result) {

@@ -26,9 +26,10 @@ bool HasCapSysPtrace() {
 
 }  // namespace
 
-absl::Status PtraceVerdict(int yama_scope, bool capable) {
+absl::StatusOr<PtraceScope> PtraceVerdict(int yama_scope, bool capable) {
   constexpr int kChildrenOnly = 1, kNobody = 3;
-  if (yama_scope < kChildrenOnly || (capable && yama_scope < kNobody)) return absl::OkStatus();
+  if (yama_scope < kChildrenOnly || (capable && yama_scope < kNobody)) return PtraceScope::kOthers;
+  if (yama_scope == kChildrenOnly) return PtraceScope::kConsenting;
   absl::Status refused = WithExitCode(absl::PermissionDeniedError(absl::StrCat(
                                           "cannot hold other programs' threads: ", kScopeFile, " is ", yama_scope)),
                                       ExitCode::kPermission);
@@ -38,7 +39,7 @@ absl::Status PtraceVerdict(int yama_scope, bool capable) {
   return WithHint(refused, "run as root, give ghostd CAP_SYS_PTRACE, or: sysctl kernel.yama.ptrace_scope=0");
 }
 
-absl::Status CheckPtrace() {
+absl::StatusOr<PtraceScope> CheckPtrace() {
   int scope = 0;
   absl::StatusOr<std::string> text = ReadFile(kScopeFile);
   if (!text.ok() || !absl::SimpleAtoi(*text, &scope)) scope = 0;

@@ -8,16 +8,16 @@ namespace {
 
 TEST(PtracePermission, FollowsYamasRules) {
   for (bool capable : {false, true}) {
-    EXPECT_TRUE(PtraceVerdict(0, capable).ok());
-    EXPECT_EQ(PtraceVerdict(1, capable).ok(), capable);
+    EXPECT_EQ(*PtraceVerdict(0, capable), PtraceScope::kOthers);
+    EXPECT_EQ(*PtraceVerdict(1, capable), capable ? PtraceScope::kOthers : PtraceScope::kConsenting);
     EXPECT_EQ(PtraceVerdict(2, capable).ok(), capable);
     EXPECT_FALSE(PtraceVerdict(3, capable).ok());
   }
 }
 
 TEST(PtracePermission, ARefusalIsAPermissionErrorWithAHint) {
-  for (int scope : {1, 3}) {
-    const absl::Status status = PtraceVerdict(scope, false);
+  for (int scope : {2, 3}) {
+    const absl::Status status = PtraceVerdict(scope, false).status();
     EXPECT_EQ(ExitCodeOf(status), ExitCode::kPermission);
     EXPECT_NE(HintOf(status).find("ptrace_scope"), std::string::npos);
   }

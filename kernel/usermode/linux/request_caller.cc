@@ -58,8 +58,14 @@ Tid RequestCaller::tgid() const {
 }
 
 bool RequestCaller::HasCapSysNice() const {
+  if (owner_ >= 0 && tid_ > 0 && static_cast<int64_t>(uid_) == owner_) return true;
   ReadStatus();
   return cap_sys_nice_;
+}
+
+int64_t RequestCaller::UnprivilegedOwner() {
+  const RequestCaller self(getpid(), geteuid(), getegid(), nullptr);
+  return self.HasCapSysNice() ? -1 : static_cast<int64_t>(geteuid());
 }
 
 int RequestCaller::Cpu() const {
@@ -73,14 +79,14 @@ bool RequestCaller::ReadMemory(uint64_t address, std::span<std::byte> out) {
   if (tid_ <= 0) return false;
   const iovec local = {out.data(), out.size()};
   const iovec remote = {reinterpret_cast<void*>(address), out.size()};
-  return process_vm_readv(tid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(out.size());
+  return Noted(process_vm_readv(tid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(out.size()));
 }
 
 bool RequestCaller::WriteMemory(uint64_t address, std::span<const std::byte> data) {
   if (tid_ <= 0) return false;
   const iovec local = {const_cast<std::byte*>(data.data()), data.size()};
   const iovec remote = {reinterpret_cast<void*>(address), data.size()};
-  return process_vm_writev(tid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(data.size());
+  return Noted(process_vm_writev(tid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(data.size()));
 }
 
 std::optional<uint64_t> RequestCaller::RegionOfFd(int fd) {
@@ -89,7 +95,7 @@ std::optional<uint64_t> RequestCaller::RegionOfFd(int fd) {
   snprintf(path, sizeof(path), "/proc/%d/fd/%d", tid_, fd);
   // Never stat(2): it would ask the file's file system, and a file of our own one waits for us then, for ever.
   struct statx attributes;
-  if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &attributes) != 0) return std::nullopt;
+  if (!Noted(statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &attributes) == 0)) return std::nullopt;
   const dev_t device = makedev(attributes.stx_dev_major, attributes.stx_dev_minor);
   return regions_->IdOf(device, attributes.stx_ino).value_or(0);
 }
@@ -100,7 +106,7 @@ int RequestCaller::TimerfdSettime(int fd, int flags, const struct itimerspec& va
   char path[64], link[64];
   snprintf(path, sizeof(path), "/proc/%d/fd/%d", tgid(), fd);
   const ssize_t size = readlink(path, link, sizeof(link));
-  if (size < 0) return -EBADF;
+  if (!Noted(size >= 0)) return -EBADF;
   if (std::string_view(link, static_cast<size_t>(size)) != "anon_inode:[timerfd]") return -EINVAL;
   // By number: glibc 2.36 has both calls, but not the headers of older build machines.
   ScopedFd process(static_cast<int>(syscall(SYS_pidfd_open, tgid(), 0)));

@@ -154,6 +154,17 @@ TEST_F(RequestCallerTest, TheRightToSchedule) {
   EXPECT_FALSE(Caller().HasCapSysNice());
 }
 
+TEST_F(RequestCallerTest, AnUnprivilegedGhostdsOwnUserNeedsNoRight) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  Start([] { return setuid(65534); });
+  const Tid tid = child_->pid();
+  EXPECT_TRUE(RequestCaller(tid, 65534, 65534, store_.get(), 65534).HasCapSysNice());
+  EXPECT_FALSE(RequestCaller(tid, 65533, 65534, store_.get(), 65534).HasCapSysNice());
+  EXPECT_EQ(RequestCaller::UnprivilegedOwner(), -1);  // root has it
+  EXPECT_EQ(Start([] { return setuid(65534) == 0 ? static_cast<int>(RequestCaller::UnprivilegedOwner()) : -2; }),
+            65534);
+}
+
 TEST_F(RequestCallerTest, NothingIsKnownOfTheGoneAndOfOtherPidNamespaces) {
   Start([] { return 0; });
   const Tid gone = child_->pid();
