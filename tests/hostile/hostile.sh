@@ -75,13 +75,18 @@ h_well() {
   [ "$(h_rss)" -le $((H_RSS + H_GROWTH)) ] || { t_fail "$(h_rss) KiB of memory, from $H_RSS"; return 1; }
 }
 
-h_look() { grep -hs -e ^Pid -e ^State -e ^Tracer -e ^Cpus_allowed_list /proc/"$1"/task/*/status; }
+# What the threads of process PID are doing, for whoever has to find out why.
+h_look() {
+  cat /proc/loadavg
+  grep -s -e ^State -e ^Tracer -e ^Cpus_allowed_list -e ^SigPnd -e ^ShdPnd /proc/"$1"/task/*/status
+  grep -s . /proc/"$1"/task/*/{syscall,wchan,schedstat}
+}
 
 h_client_well() {
   e_ask "$1" await-own "own $H_THREADS of $H_THREADS" 10 ||
     { t_fail "$1: threads are held or pinned: $(h_look "${PID[$1]}")"; return 1; }
   e_runs_free "${PID[$1]}" || { t_fail "$1: a thread is held"; return 1; }
-  e_ask "$1" advance advanced 20 || { t_fail "$1: not every thread runs on"; return 1; }
+  e_ask "$1" advance advanced 20 || { t_fail "$1: not every thread runs on: $(h_look "${PID[$1]}")"; return 1; }
   e_close "$1"
   e_end "$1" 20 && [ "$STATUS" = 0 ] || { t_fail "$1 ends with $STATUS"; return 1; }
 }
@@ -116,6 +121,7 @@ h_case() {
     e_end attacker 20 || t_fail "the attacker lives on"
   else
     e_ask attacker attack attacked 60 || t_fail "the attack does not come to an end"
+    [ ! -s "$T/attacker.err" ] || echo "$(cat "$T/attacker.err"); ghostd has $(h_rss) KiB of memory, from $H_RSS"
     [ "$3" != lives ] || e_ask client advance advanced 30 || t_fail "no progress under the attack"
     e_stop attacker KILL 20 || t_fail
   fi

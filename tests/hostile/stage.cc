@@ -32,9 +32,10 @@ void Stage::Step(const char* name) {
 
 void Stage::SetUp() {
   agent_words_.assign(CpuSet::kMaxCpus, 0);
+  agent_tids_.assign(CpuSet::kMaxCpus, 0);
   OpenEnclave();
   MapMemory();
-  if (options_.schedule) StartAgents();
+  StartAgents();
 }
 
 void Stage::OpenEnclave() {
@@ -89,8 +90,11 @@ void Stage::StartAgents() {
   for (int cpu : options_.cpus) {
     std::thread([this, cpu] {
       BecomeAgent(cpu);
+      agent_tids_[static_cast<size_t>(cpu)] = gettid();
       ++agents_running_;
-      for (;;) ScheduleOnce(cpu);
+      while (!spin_) ScheduleOnce(cpu);
+      ++agents_spinning_;
+      for (;;) continue;
     }).detach();
     while (agents_running_.load() == 0) usleep(100);
     Step("one_agent");
@@ -154,7 +158,7 @@ void Stage::ScheduleOnce(int cpu) {
     const uint32_t head = __atomic_load_n(&ring()->head, __ATOMIC_ACQUIRE);
     __atomic_store_n(&ring()->tail, head, __ATOMIC_RELEASE);
   }
-  if (const ghost_status_word* word = NextRunnable(); word != nullptr) {
+  if (const ghost_status_word* word = options_.only_wait ? nullptr : NextRunnable(); word != nullptr) {
     const auto gtid = static_cast<int64_t>(__atomic_load_n(&word->gtid, __ATOMIC_RELAXED));
     Open(cpu, gtid, __atomic_load_n(&word->barrier, __ATOMIC_RELAXED));
     Commit(uint64_t{1} << cpu);
@@ -170,6 +174,12 @@ void Stage::Hammer(uint64_t rounds, std::function<void(Noise&)> blow) {
     for (Noise noise(1);; done->fetch_add(1, std::memory_order_relaxed)) blow(noise);
   }).detach();
   while (done->load() < rounds) usleep(1000);
+}
+
+void Stage::Spin() {
+  spin_ = true;
+  for (int cpu : options_.cpus) Run(cpu, GHOST_AGENT_GTID, 0);
+  while (agents_spinning_ < options_.cpus.size()) usleep(1000);
 }
 
 void Stage::AwaitDecisions(uint64_t count) {

@@ -45,10 +45,10 @@ class Stage {
   struct Options {
     CpuSet cpus;
     int queue_elems = 1024;
-    bool drain = true;     // take messages
-    bool schedule = true;  // start agents that schedule; else the attack makes its own
-    std::string attach;    // an enclave that is there already; empty: a new one
-    std::string die_at;    // the step (see Step) at which the process kills itself
+    bool drain = true;       // take messages
+    bool only_wait = false;  // agents that wait for messages, and do nothing about them
+    std::string attach;      // an enclave that is there already; empty: a new one
+    std::string die_at;      // the step (see Step) at which the process kills itself
   };
 
   explicit Stage(Options options) : options_(std::move(options)) {}
@@ -89,6 +89,9 @@ class Stage {
 
   // Calls `blow(noise)` over and over on a thread of its own until the process ends; returns after `rounds` of them.
   void Hammer(uint64_t rounds, std::function<void(Noise&)> blow);
+  pid_t agent_tid(int cpu) const { return agent_tids_[static_cast<size_t>(cpu)]; }
+  // Its agents stop scheduling and keep their CPUs; returns when they do.
+  void Spin();
   // Waits until the agents have made `count` more decisions.
   void AwaitDecisions(uint64_t count);
 
@@ -109,6 +112,9 @@ class Stage {
   ghost_sw_region_header* words_ = nullptr;
   KernelQueue queue_;
   std::vector<uint32_t> agent_words_;  // index by CPU
+  std::vector<pid_t> agent_tids_;
+  std::atomic<bool> spin_{false};
+  std::atomic<int> agents_spinning_{0};
   std::atomic<int> agents_running_{0};
   std::atomic<uint64_t> decisions_{0};
   std::atomic<uint32_t> next_word_{0};

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "kernel/usermode/core/kernel.h"
 
 namespace ghost::usermode {
@@ -86,9 +87,13 @@ int Queues::ConfigureWakeup(Caller& caller, const ghost_ioc_config_queue_wakeup&
 }
 
 void Queues::DropAbandoned(Enclave& enclave) {
+  absl::flat_hash_map<Tid, bool> lives;  // asked once for each process, which may have made thousands
   for (size_t i = enclave.queues.size(); i-- > 0;) {
     Queue& queue = *enclave.queues[i];
-    if (queue.references > 0 || state_.driver->RuntimeNsOfTid(queue.creator).has_value()) continue;
+    if (queue.references > 0) continue;
+    auto [creator, fresh] = lives.try_emplace(queue.creator);
+    if (fresh) creator->second = state_.driver->RuntimeNsOfTid(queue.creator).has_value();
+    if (creator->second) continue;
     Drop(queue);
     enclave.queues.erase(enclave.queues.begin() + static_cast<ptrdiff_t>(i));
   }
