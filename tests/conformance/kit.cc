@@ -26,9 +26,18 @@ uint64_t FreeId(Run& run) {
 
 }  // namespace
 
+bool Post(Run& run, Actor& actor, const Call& call) {
+  if (run.over()) return false;
+  if (actor.Done()) {
+    actor.Post(call);
+    return true;
+  }
+  run.Differ(absl::StrCat("thread ", actor.tid(), " is still in the call before this one"));
+  return false;
+}
+
 int64_t Do(Run& run, Actor& actor, const Call& call) {
-  if (run.over()) return -ETIMEDOUT;
-  actor.Post(call);
+  if (!Post(run, actor, call)) return -ETIMEDOUT;
   if (!run.Await(absl::StrCat("the end of a call of thread ", actor.tid()), [&] { return actor.Done(); })) {
     return -ETIMEDOUT;
   }

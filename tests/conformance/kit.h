@@ -31,6 +31,8 @@ namespace ghost::conformance {
 
 // ---- Calls ----
 
+// Begins a call. False, and a differing verdict, if the actor is still in another one.
+bool Post(Run& run, Actor& actor, const Call& call);
 // Makes the call and waits for its end. (-ETIMEDOUT, and a differing verdict, if it does not come.)
 int64_t Do(Run& run, Actor& actor, const Call& call);
 
@@ -243,8 +245,8 @@ class Task {
   uint32_t Barrier() { return Word().barrier; }
   uint32_t Flags() { return Word().flags; }
 
-  // Its next call; it is made when the task runs. Call() waits for the end.
-  void Post(const conformance::Call& call) { actor_->Post(call); }
+  // Its next call; it is made when the task runs. Waits until the one before it is done.
+  void Post(const conformance::Call& call);
   int64_t Result();  // waits
   void Block() { Post({Op::kBlock}); }
   void Wake() { actor_->Release(); }

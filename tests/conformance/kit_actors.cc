@@ -115,7 +115,8 @@ void Name(Run& run, pid_t tid, const std::string& name) { run.names()[tid] = nam
 std::string TextOf(Run& run, const Message& message) {
   std::string name = MessageTypeName(message.type);
   const std::string fields = std::visit(Fields(), message.payload);
-  if (!name.starts_with("TASK_")) return absl::StrCat(name.substr(4), " ", CpuOf(message), fields);
+  if (name.starts_with("CPU_")) return absl::StrCat(name.substr(4), " ", CpuOf(message), fields);
+  if (!name.starts_with("TASK_")) return name;
   return absl::StrCat(name.substr(5), " ", NameOf(run, GtidOf(message)), " seq=", message.seqnum, fields);
 }
 
@@ -212,8 +213,7 @@ int64_t Agent::RunIoctl(const ghost_ioc_run& arguments) { return enclave_.Ioctl(
 int64_t Agent::Ping(int cpu) { return RunIoctl({.gtid = GHOST_AGENT_GTID, .run_cpu = cpu}); }
 
 void Agent::PostAndSettle(const Call& call) {
-  if (run_.over()) return;
-  actor_->Post(call);
+  if (!Post(run_, *actor_, call)) return;
   run_.Await("the end of the agent's call", [&] { return actor_->Done() || (Flags() & GHOST_SW_TASK_ONCPU) == 0; });
 }
 
@@ -283,6 +283,11 @@ Task::Task(Enclave& enclave, const std::string& name, Actor& actor, int64_t gtid
 void Task::Look() {
   enclave_.run().Want("SW_GET_INFO of a task", std::string("0"),
                       ResultText(enclave_.GetInfo(GHOST_TASK, static_cast<uint64_t>(gtid_), &sw_)));
+}
+
+void Task::Post(const Call& call) {
+  Run& run = enclave_.run();
+  if (run.Await("the end of a task's last call", [&] { return actor_->Done(); })) actor_->Post(call);
 }
 
 int64_t Task::Result() {

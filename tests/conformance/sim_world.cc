@@ -49,7 +49,8 @@ class SimWorld : public World, public SimHost {
     processes_.push_back(&process);
     return &Start(*actors_.emplace_back(std::make_unique<SimActor>(this, &process, process.tgid)));
   }
-  Actor* Child() override { return last_child_; }
+  // If nothing was made, the case has failed before.
+  Actor* Child() override { return last_child_ != nullptr ? last_child_ : self_; }
   void Kill(Actor& actor, int signal) override {
     if (signal != 9) return;
     KillProcess(static_cast<SimActor&>(actor).owner());
@@ -120,6 +121,7 @@ void SimWorld::StartMachine() {
   };
   Process& process = machine_->StartProcess();
   processes_.push_back(&process);
+  last_child_ = nullptr;
   self_ = actors_.emplace_back(std::make_unique<SimActor>(this, &process, process.tgid)).get();
 }
 
@@ -267,6 +269,12 @@ std::optional<int64_t> SimWorld::Perform(SimActor& actor, const Call& call, uint
     case Op::kThread:
       MakeThread(actor.owner());
       return 0;
+    case Op::kNap:
+      if (!actor.is_agent()) return -ENOSYS;
+      machine_->driver().AgentSleeps(actor.tid(), true);
+      machine_->RunFor(static_cast<int64_t>(call.a[0]));
+      machine_->driver().AgentSleeps(actor.tid(), false);
+      return 0;
     default:
       return PerformOnThread(call, actor);
   }
@@ -288,12 +296,6 @@ int64_t SimWorld::PerformOnThread(const Call& call, SimActor& actor) {
       return 0;
     case Op::kSignal:
       if (const uint64_t request = ActorOf(tid)->pending_request(); request != 0) machine_->Interrupt(request);
-      return 0;
-    case Op::kNap:
-      if (!actor.is_agent()) return -ENOSYS;
-      machine_->driver().AgentSleeps(tid, true);
-      machine_->RunFor(static_cast<int64_t>(call.a[0]));
-      machine_->driver().AgentSleeps(tid, false);
       return 0;
     case Op::kExec:
       return 0;
