@@ -233,8 +233,10 @@ RULE("1.2", "status counts tasks, not agents") {
   Enclave enclave(run);
   Agent agent(enclave, 0);
   run.Want("with an agent", Status(run, 0), enclave.Read("status"));
-  Task first(enclave, "A"), second(enclave, "B", {.asleep = true});
-  agent.Expect({"NEW A seq=1 runnable=1", "NEW B seq=1 runnable=0"});
+  Task first(enclave, "A");
+  agent.Expect({"NEW A seq=1 runnable=1"});
+  Task second(enclave, "B", {.asleep = true});
+  agent.Expect({"NEW B seq=1 runnable=0"});
   run.Want("with two tasks", Status(run, 2), enclave.Read("status"));
   run.world().Kill(second.actor(), 9);
   agent.queue().Expect({"DEAD B seq=2"});

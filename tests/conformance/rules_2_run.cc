@@ -147,11 +147,13 @@ RULE("2.10", "TIMERFD_SETTIME: the old value is given out") {
 
 RULE("2.10", "TIMERFD_SETTIME: its expiry sends CPU_TIMER_EXPIRED with type and cookie, and wakes the agent") {
   Enclave enclave(run);
-  Agent agent(enclave, 0);
-  const int fd = NewTimer(run, &agent.actor());
+  Queue queue(enclave);
+  Actor& leader = *run.world().NewProcess();
+  Agent agent(enclave, 0, {.thread = &NewThread(run, leader), .queue = &queue});
+  const int fd = NewTimer(run, &leader);
   const Timer timer = {.fd = fd, .ghost = {.cpu = 0, .flags = TIMERFD_GHOST_ENABLED, .type = 7, .cookie = 99}};
-  run.Want("result", int64_t{0}, SetTimer(enclave, timer, &agent.actor()));
   agent.Yield();
+  run.Want("result", int64_t{0}, SetTimer(enclave, timer, &leader));
   agent.Expect({"TIMER_EXPIRED 0 type=7 cookie=99"});
 }
 

@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::string_view kRoot = "/ghost/";
 constexpr int kCpus = 4;
+constexpr int kCpuNumbers = 64;
 constexpr int64_t kPatienceNs = 20'000'000'000;
 // Where threads compute while they are ordinary ones: away from the CPUs that cases give to enclaves.
 const CpuSet kOrdinaryCpus{3};
@@ -36,7 +37,7 @@ class SimWorld : public World, public SimHost {
                .user_mode = true,
                .simulated = true,
                .num_cpus = kCpus,
-               .nr_cpus = CpuSet::kMaxCpus,
+               .nr_cpus = kCpuNumbers,
                .agent_cpus = kCpus};
     StartMachine();
   }
@@ -114,8 +115,10 @@ class SimWorld : public World, public SimHost {
 // ---- The world ----
 
 void SimWorld::StartMachine() {
-  machine_ = std::make_unique<Machine>(
-      sim::MachineOptions{.num_cpus = kCpus, .abi_versions = {abi_}, .costs = sim::CostModel::Zero(), .limits = {}});
+  usermode::CoreOptions limits;
+  limits.nr_cpus = kCpuNumbers;
+  machine_ = std::make_unique<Machine>(sim::MachineOptions{
+      .num_cpus = kCpus, .abi_versions = {abi_}, .costs = sim::CostModel::Zero(), .limits = limits});
   machine_->driver().on_kill_agent = [this](sim::Tid tid) {
     machine_->At(machine_->now_ns(), [this, tid] { KillProcess(ActorOf(tid)->owner()); });
   };
