@@ -11,6 +11,27 @@
 namespace ghost::conformance {
 namespace {
 
+constexpr char kIntroduction[] =
+    R"(# What a ghost kernel does, rule by rule
+
+`tests/conformance` tests each of these rules against a kernel: the simulation, ghostd, or a real ghost kernel.
+
+    bazel build -c opt //tests/conformance
+    bazel-bin/tests/conformance/conformance                                   # ghostd, at ABI 69, 84 and 91
+    bazel-bin/tests/conformance/conformance --kernel sim                      # the simulation
+    bazel-bin/tests/conformance/conformance --ghostfs /sys/fs/ghost --abi 69  # the kernel that serves this ghostfs
+    bazel-bin/tests/conformance/conformance --list
+
+It is one program that needs nothing but root, and it prints for each rule `ok`, `DIFFERS` with what was expected and
+what was seen, or `skipped` with the reason. Sections 0 to 12 are those of the kernel's description; 13 is what was
+recorded on a real kernel, line by line; 14 is what the public implementation's own tests ask of a kernel.
+
+Below is what the simulation and ghostd do. Where the result is not the same at ABI 69, 84 and 91, the versions stand
+behind it. This page is written by the program (a test compares it with the simulation's results):
+
+    bazel-bin/tests/conformance/conformance --kernel sim,ghostd --quiet --markdown docs/conformance.md
+)";
+
 struct Section {
   const char* number;
   const char* title;
@@ -90,20 +111,34 @@ std::string Xml(const std::string& text) {
 // A cell's text: a bar would end it.
 std::string Cell(const std::string& text) { return absl::StrReplaceAll(text, {{"|", "\\|"}, {"\n", " "}}); }
 
-// Of the ABI columns of one kernel: "ok", or what is not.
-std::string Merged(const std::vector<const Column*>& columns, size_t rule, std::vector<std::string>* notes) {
-  std::string text;
-  for (const Column* column : columns) {
+// The columns of one kernel, an ABI each, and what their notes say.
+struct Kernel {
+  std::string name;
+  std::vector<const Column*> columns;
+  std::vector<std::string> notes;
+};
+
+// "ok", or where that depends on the ABI "ok (69), skipped [s3] (84, 91)".
+std::string Merged(Kernel& kernel, size_t rule) {
+  std::vector<std::pair<std::string, std::string>> words;  // and their ABIs
+  for (const Column* column : kernel.columns) {
     const std::optional<Verdict>& verdict = column->verdicts[rule];
-    const std::string word = verdict.has_value() ? Word(verdict->kind) : "-";
+    std::string word = verdict.has_value() ? Word(verdict->kind) : "-";
     if (verdict.has_value() && verdict->kind != Verdict::Kind::kOk) {
-      auto note = std::find(notes->begin(), notes->end(), verdict->text);
-      if (note == notes->end()) note = notes->insert(note, verdict->text);
-      absl::StrAppend(&text, text.empty() ? "" : " ", word, " [", note - notes->begin() + 1, "]");
+      auto note = std::find(kernel.notes.begin(), kernel.notes.end(), verdict->text);
+      if (note == kernel.notes.end()) note = kernel.notes.insert(note, verdict->text);
+      absl::StrAppend(&word, " [", kernel.name.substr(0, 1), note - kernel.notes.begin() + 1, "]");
+    }
+    auto same = std::find_if(words.begin(), words.end(), [&](const auto& entry) { return entry.first == word; });
+    if (same == words.end()) {
+      words.push_back({word, std::to_string(column->abi)});
     } else {
-      absl::StrAppend(&text, text.empty() ? "" : " ", word);
+      absl::StrAppend(&same->second, ", ", column->abi);
     }
   }
+  if (words.size() == 1) return words[0].first;
+  std::string text;
+  for (const auto& [word, abis] : words) absl::StrAppend(&text, text.empty() ? "" : ", ", word, " (", abis, ")");
   return text;
 }
 
@@ -141,29 +176,33 @@ void WriteXml(std::ostream& out, const Column& column) {
 }
 
 void WriteMarkdown(std::ostream& out, const std::vector<Column>& columns) {
-  std::vector<std::pair<std::string, std::vector<const Column*>>> kernels;
+  std::vector<Kernel> kernels;
   for (const Column& column : columns) {
-    if (kernels.empty() || kernels.back().first != column.kernel) kernels.push_back({column.kernel, {}});
-    kernels.back().second.push_back(&column);
+    if (kernels.empty() || kernels.back().name != column.kernel) kernels.push_back({column.kernel, {}, {}});
+    kernels.back().columns.push_back(&column);
   }
   const std::vector<Rule>& rules = AllRules();
-  std::vector<std::string> notes;
+  out << kIntroduction;
   std::string section;
   for (size_t i = 0; i < rules.size(); ++i) {
     if (rules[i].section != section) {
       section = rules[i].section;
-      out << "\n### " << section << " " << TitleOf(section) << "\n\n| rule |";
-      for (const auto& kernel : kernels) out << " " << kernel.first << " |";
+      out << "\n## " << section << " " << TitleOf(section) << "\n\n| rule |";
+      for (const Kernel& kernel : kernels) out << " " << kernel.name << " |";
       out << "\n|---|";
       for (size_t k = 0; k < kernels.size(); ++k) out << "---|";
       out << "\n";
     }
     out << "| " << Cell(rules[i].text) << " |";
-    for (const auto& kernel : kernels) out << " " << Merged(kernel.second, i, &notes) << " |";
+    for (Kernel& kernel : kernels) out << " " << Merged(kernel, i) << " |";
     out << "\n";
   }
-  if (!notes.empty()) out << "\n## Notes\n\n";
-  for (size_t i = 0; i < notes.size(); ++i) out << i + 1 << ". " << Cell(notes[i]) << "\n";
+  for (const Kernel& kernel : kernels) {
+    out << "\n## Notes on " << kernel.name << "\n\n";
+    for (size_t i = 0; i < kernel.notes.size(); ++i) {
+      out << "- [" << kernel.name.substr(0, 1) << i + 1 << "] " << Cell(kernel.notes[i]) << "\n";
+    }
+  }
 }
 
 }  // namespace ghost::conformance
