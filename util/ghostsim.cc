@@ -36,7 +36,9 @@ ABSL_FLAG(int, abi, 91, "The ABI version of the simulated kernel; 0: drawn from 
 ABSL_FLAG(absl::Duration, duration, absl::ZeroDuration(), "Virtual time to simulate; 0: as the workload says.");
 ABSL_FLAG(std::vector<std::string>, cost, {}, "NAME=NS,…: what operations cost, see kernel/usermode/sim/cost_model.h.");
 ABSL_FLAG(bool, json, false, "Print the summary as JSON.");
-ABSL_FLAG(int, check_every, 0, "Check the kernel's invariants after every so many events; 0: at the end only.");
+ABSL_FLAG(int, check_every, -1,
+          "Check the kernel's invariants after every so many entries into it; 0: at the end only; -1: 20 with "
+          "--faults, else 0.");
 ABSL_FLAG(absl::Duration, liveness, absl::Seconds(1),
           "With --faults: how long a task that can run may wait, once they have stopped; 0: do not look.");
 
@@ -45,6 +47,7 @@ namespace {
 
 constexpr char kName[] = "ghostsim";
 constexpr uint32_t kDrawnAbis[] = {69, 75, 84, 91};  // --abi 0
+constexpr uint64_t kChecksWithFaults = 20;
 constexpr size_t kLinesOfFailure = 40;
 constexpr size_t kTraceCapacity = size_t{1} << 24;
 
@@ -126,10 +129,11 @@ absl::StatusOr<Settings> ReadFlags() {
     return UsageError("--duration: out of range", "from 0 (as the workload says) to 1h");
   }
   options.duration_ns = absl::ToInt64Nanoseconds(duration);
-  options.check_every = static_cast<uint64_t>(std::max(absl::GetFlag(FLAGS_check_every), 0));
   const std::string faults = absl::GetFlag(FLAGS_faults);
-  if (faults != "none" && !faults.empty())
-    options.liveness_bound_ns = absl::ToInt64Nanoseconds(absl::GetFlag(FLAGS_liveness));
+  const bool has_faults = faults != "none" && !faults.empty();
+  const int check_every = absl::GetFlag(FLAGS_check_every);
+  options.check_every = check_every >= 0 ? static_cast<uint64_t>(check_every) : has_faults ? kChecksWithFaults : 0;
+  if (has_faults) options.liveness_bound_ns = absl::ToInt64Nanoseconds(absl::GetFlag(FLAGS_liveness));
   settings.trace = absl::GetFlag(FLAGS_trace);
   if (settings.many && !settings.trace.empty()) {
     return UsageError("--trace goes with one --seed", "leave --seeds out");

@@ -109,6 +109,7 @@ void Cpus::SetOnline(int cpu, bool online) {
   if (!online) refugees.swap(c.ordinary);
   for (Thread* thread : refugees) Enqueue(*thread);
   TellLater(cpu);
+  for (Observer* observer : threads_.observers()) observer->OnOnline(cpu, online, events_.now_ns());
   core_->OnCpuOnline(cpu, online);
 }
 
@@ -132,6 +133,9 @@ void Cpus::OnTell(uint32_t cpu, uint32_t) {
   const bool wanted = c.busy > 0 || !c.ordinary.empty();
   if (wanted == c.told_wanted) return;
   c.told_wanted = wanted;
+  for (Observer* observer : threads_.observers()) {
+    observer->OnBusy(static_cast<int>(cpu), wanted, events_.now_ns());
+  }
   core_->OnOtherClass(static_cast<int>(cpu), wanted, c.ordinary.empty() ? 0 : c.ordinary.front()->tid);
 }
 

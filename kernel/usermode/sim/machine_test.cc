@@ -218,6 +218,21 @@ TEST_F(MachineTest, ARunningThreadEntersWhenItIsStoppedAndLeavesRunning) {
   EXPECT_EQ(machine_.core().num_tasks(), 0u);
 }
 
+// Seed 4228 of mixed.txt under all faults, at ABI 69: the CPU stayed taken, and nothing ran there any more.
+TEST_F(MachineTest, ATaskThatDepartsForAnotherCpuLeavesItsOwnFree) {
+  Thread& task = Task();
+  machine_.SetAffinity(task, CpuSet{1});
+  CommitLocal(task);
+  machine_.Do(task, Action::Depart());
+  Thread& ordinary = machine_.StartPuppet({.affinity = std::make_shared<const CpuSet>(CpuSet{0})});
+  machine_.RunFor(0);
+  machine_.ExitAgentThread(agent_->tid());  // whoever stands above ordinary threads
+  machine_.RunFor(50);
+  EXPECT_EQ(task.cpu, 1);
+  EXPECT_EQ(task.state, Thread::State::kRunning);
+  EXPECT_EQ(ordinary.state, Thread::State::kRunning);
+}
+
 TEST_F(MachineTest, ForkedThreadsAreHeldUntilTheyAreScheduled) {
   Thread& task = Task();
   CommitLocal(task);

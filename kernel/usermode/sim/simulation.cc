@@ -18,8 +18,17 @@ constexpr int64_t kMostUntilRestartNs = 200 * kUs;
 constexpr int64_t kOverlapOfUpgradeNs = 30 * kUs;
 constexpr int kTinyQueue = 64;
 
-MachineOptions ToMachineOptions(const SimulationOptions& options) {
-  return {.num_cpus = options.num_cpus, .abi_versions = {options.abi}, .costs = options.costs};
+// A CPU may idle so long beside a task that waits for its agent: the longest that a fault keeps an agent away, and
+// more.
+constexpr int64_t kIdleBoundNs = 2'000'000;
+
+using WrapDriver = std::function<std::unique_ptr<usermode::Driver>(usermode::Driver*)>;
+
+MachineOptions ToMachineOptions(const SimulationOptions& options, WrapDriver wrap) {
+  return {.num_cpus = options.num_cpus,
+          .abi_versions = {options.abi},
+          .costs = options.costs,
+          .wrap_driver = options.check_every == 0 ? nullptr : std::move(wrap)};
 }
 
 }  // namespace
@@ -28,12 +37,13 @@ Simulation::Simulation(const SimulationOptions& options, const Workload& workloa
     : options_(options),
       workload_(workload),
       collector_(workload, options.num_cpus),
-      machine_(ToMachineOptions(options)),
+      machine_(ToMachineOptions(options, [this](usermode::Driver* driver) { return MakeChecker(driver); })),
       state_(&workload, &machine_, &collector_),
       seeds_(options.seed) {
   collector_.summary().seed = options_.seed;
   collector_.summary().abi = options_.abi;
   if (seeds_.Chance(options_.faults.tiny)) scheduler_options_.queue_elements = kTinyQueue;
+  if (checker_ != nullptr) machine_.core().SetObserver(checker_);
   machine_.AddObserver(&collector_);
   machine_.AddObserver(this);
   machine_.on_answer = [this](uint64_t, Tid tid, int result) {
@@ -47,6 +57,16 @@ Simulation::Simulation(const SimulationOptions& options, const Workload& workloa
                                      Faults::Hooks{.kill = [this] { KillAgents(); },
                                                    .upgrade = [this] { UpgradeAgents(); },
                                                    .enclave = [this] { return state_.enclave; }});
+}
+
+std::unique_ptr<usermode::Driver> Simulation::MakeChecker(usermode::Driver* driver) {
+  auto checker = std::make_unique<usermode::InvariantChecker>(
+      driver, usermode::InvariantChecker::Options{.on_violation = [this](const std::string& what) { Broken(what); },
+                                                  .full_check = static_cast<int>(options_.check_every),
+                                                  .exact_time = true,
+                                                  .max_idle_ns = kIdleBoundNs});
+  checker_ = checker.get();
+  return checker;
 }
 
 // Agents end while all that their end is reported to is still there.
@@ -176,9 +196,7 @@ void Simulation::Handle(const MachineEvent& event) {
 absl::Status Simulation::Step() {
   machine_.Step();
   for (auto& process : agents_) process->LookAtWorld();
-  if (options_.check_every != 0 && ++steps_ % options_.check_every == 0) {
-    machine_.core().CheckInvariants();
-  }
+  if (!broken_.empty()) return absl::InternalError(broken_);
   return WatchAgents();
 }
 
@@ -257,6 +275,7 @@ void Simulation::OnRun(const Thread& thread, int64_t) {
 
 void Simulation::OnTransaction(int by, int cpu, int64_t gtid, int32_t state, int64_t now_ns) {
   collector_.OnTransaction(by, cpu, gtid, state, now_ns);
+  if (state >= 0) Broken(absl::StrCat("the transaction of cpu ", cpu, " has no outcome"));
   if (options_.trace != nullptr) options_.trace->OnTransaction(by, cpu, gtid, state, now_ns);
 }
 

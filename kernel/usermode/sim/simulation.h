@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kernel/usermode/core/invariant_checker.h"
 #include "kernel/usermode/sim/faults.h"
 #include "kernel/usermode/sim/machine.h"
 #include "kernel/usermode/sim/scheduler_process.h"
@@ -35,7 +36,8 @@ struct SimulationOptions {
   // How long a runnable task may wait once all faults have stopped; 0: the time after them is not simulated.
   int64_t liveness_bound_ns = 0;
   Trace* trace = nullptr;
-  // Looks at everything after every so many events; 0: never. See core/invariants.h.
+  // Everything is looked at after every so many entries into the core; 0: nothing is checked, not even the rest of
+  // what core/invariant_checker.h does.
   uint64_t check_every = 0;
 };
 
@@ -50,6 +52,10 @@ class Simulation final : public AgentObserver, public Observer {
   Machine& machine() { return machine_; }
 
  private:
+  void Broken(const std::string& what) {
+    if (broken_.empty()) broken_ = what;
+  }
+  std::unique_ptr<usermode::Driver> MakeChecker(usermode::Driver* driver);
   absl::Status Step();
   absl::Status RunUntil(int64_t when_ns);
   absl::Status AwaitScheduler();
@@ -74,6 +80,7 @@ class Simulation final : public AgentObserver, public Observer {
   const SimulationOptions options_;
   const Workload& workload_;
   SummaryCollector collector_;
+  usermode::InvariantChecker* checker_ = nullptr;  // the machine's
   Machine machine_;
   WorkloadState state_;
   Random seeds_;
@@ -83,9 +90,9 @@ class Simulation final : public AgentObserver, public Observer {
   std::string enclave_;
   std::vector<bool> has_run_;  // since the faults stopped, by thread
   bool watches_runs_ = false;
+  std::string broken_;  // what was broken first; empty: nothing
   bool restart_due_ = false;
   bool under_faults_ = false;
-  uint64_t steps_ = 0;
   uint64_t restarts_ = 0;
   uint64_t lost_messages_ = 0;
 };

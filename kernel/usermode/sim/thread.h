@@ -66,6 +66,8 @@ class Observer {
   virtual void OnWake(const Thread& /*thread*/, int /*waker_cpu*/, int64_t /*now_ns*/) {}
   virtual void OnExit(const Thread& /*thread*/, int64_t /*now_ns*/) {}
   virtual void OnAgent(int /*cpu*/, Tid /*tid*/, bool /*running*/, int64_t /*now_ns*/) {}
+  virtual void OnOnline(int /*cpu*/, bool /*online*/, int64_t /*now_ns*/) {}
+  virtual void OnBusy(int /*cpu*/, bool /*busy*/, int64_t /*now_ns*/) {}  // another class wants it, as the core is told
   virtual void OnLog(const std::string& /*line*/, int64_t /*now_ns*/) {}
 };
 

@@ -87,15 +87,16 @@ void Threads::Detach(Thread& thread) {
   if (std::exchange(thread.entering, false)) return;
   thread.scheduling_class = Class::kOrdinary;
   const bool on_cpu = thread.OnCpu();
+  const int cpu = thread.cpu;
   if (on_cpu) {
     Pause(thread);
     ReportOff(thread, OffReason::kDeparted);
   }
   if (on_cpu || thread.state == State::kRunnable) {
     thread.state = State::kRunnable;
-    cpus_.Enqueue(thread);
+    cpus_.Enqueue(thread);  // perhaps on another CPU
   }
-  if (on_cpu) cpus_.SetGhost(thread.cpu, nullptr);
+  if (on_cpu) cpus_.SetGhost(cpu, nullptr);
 }
 
 void Threads::Run(Thread& thread, int cpu, int64_t delay_ns) {

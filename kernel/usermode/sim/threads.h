@@ -72,6 +72,7 @@ class Threads {
   // It is accounted, and has nothing planned any more; its new state is the caller's.
   void Pause(Thread& thread);
   void ReportOff(const Thread& thread, OffReason reason);
+  const std::vector<Observer*>& observers() const { return observers_; }
 
  private:
   // After so many actions that took no time a thread executes for kLeastRunNs: a program never stops the clock.

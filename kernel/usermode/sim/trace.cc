@@ -89,6 +89,14 @@ void Trace::OnAgent(int cpu, Tid tid, bool running, int64_t now_ns) {
        .tid = tid});
 }
 
+void Trace::OnOnline(int cpu, bool online, int64_t now_ns) {
+  Add({.ns = now_ns, .kind = Kind::kOnline, .cpu = static_cast<int16_t>(cpu), .group = -1, .number = online});
+}
+
+void Trace::OnBusy(int cpu, bool busy, int64_t now_ns) {
+  Add({.ns = now_ns, .kind = Kind::kBusy, .cpu = static_cast<int16_t>(cpu), .group = -1, .number = busy});
+}
+
 void Trace::OnLog(const std::string& line, int64_t now_ns) {
   Add({.ns = now_ns, .kind = Kind::kLog, .cpu = -1, .group = -1, .number = static_cast<int32_t>(log_.size())});
   log_.push_back(line);
@@ -140,6 +148,13 @@ std::string Trace::Line(const Record& r) const {
     case Kind::kAgentOff:
       absl::StrAppend(&line, "cpu ", r.cpu, " agent ", r.kind == Kind::kAgentOn ? "runs" : "rests");
       break;
+    case Kind::kOnline:
+      absl::StrAppend(&line, "cpu ", r.cpu, r.number != 0 ? " online" : " offline");
+      break;
+    case Kind::kBusy:
+      absl::StrAppend(&line, "cpu ", r.cpu,
+                      r.number != 0 ? " wanted by another class" : " not wanted by another class");
+      break;
     case Kind::kLog:
       absl::StrAppend(&line, "log ", log_[static_cast<size_t>(r.number)]);
       break;
@@ -183,6 +198,10 @@ std::string Trace::JsonOf(const Record& r) const {
       return instant(r.cpu, "wake " + NameOf(r), "t");
     case Kind::kExit:
       return instant(r.cpu, "exit " + NameOf(r), "t");
+    case Kind::kOnline:
+      return instant(r.cpu, r.number != 0 ? "online" : "offline", "t");
+    case Kind::kBusy:
+      return instant(r.cpu, r.number != 0 ? "wanted by another class" : "not wanted by another class", "t");
     case Kind::kLog:
       return instant(0, log_[static_cast<size_t>(r.number)], "g");
     case Kind::kTransaction:

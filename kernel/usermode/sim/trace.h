@@ -37,6 +37,8 @@ class Trace final : public Observer, public AgentObserver, public usermode::BpfH
   void OnWake(const Thread& thread, int waker_cpu, int64_t now_ns) override;
   void OnExit(const Thread& thread, int64_t now_ns) override;
   void OnAgent(int cpu, Tid tid, bool running, int64_t now_ns) override;
+  void OnOnline(int cpu, bool online, int64_t now_ns) override;
+  void OnBusy(int cpu, bool busy, int64_t now_ns) override;
   void OnLog(const std::string& line, int64_t now_ns) override;
   void OnTransaction(int by, int cpu, int64_t gtid, int32_t state, int64_t now_ns) override;
   // BpfHooks: messages as they are produced.
@@ -45,7 +47,19 @@ class Trace final : public Observer, public AgentObserver, public usermode::BpfH
   void SelectRq(SelectContext*) override {}
 
  private:
-  enum class Kind : uint8_t { kRun, kOff, kWake, kExit, kAgentOn, kAgentOff, kLog, kTransaction, kMessage };
+  enum class Kind : uint8_t {
+    kRun,
+    kOff,
+    kWake,
+    kExit,
+    kAgentOn,
+    kAgentOff,
+    kOnline,
+    kBusy,
+    kLog,
+    kTransaction,
+    kMessage
+  };
   struct Record {
     int64_t ns;
     Kind kind;
