@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -11,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -196,13 +198,16 @@ void OutsideStorm(const Scene& scene) {
     });
   }
   // Asked again and again, while the storm goes on.
-  for (int i = 0; i < 20; ++i) {
+  long slowest_us = 0;
+  for (int i = 0; i < 200; ++i) {
     timespec begin, end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     Expect(IsInside(scene, child), "it is not in the enclave any more");
     clock_gettime(CLOCK_MONOTONIC, &end);
-    Expect(end.tv_sec - begin.tv_sec < 2, "the kernel has no time to answer");
+    slowest_us = std::max(slowest_us, (end.tv_sec - begin.tv_sec) * 1'000'000 + (end.tv_nsec - begin.tv_nsec) / 1000);
   }
+  fprintf(stderr, "slowest answer: %ld us\n", slowest_us);
+  Expect(slowest_us < 2'000'000, "the kernel has no time to answer");
   stop = true;
   for (std::thread& thread : storm) thread.join();
   kill(child, SIGKILL);

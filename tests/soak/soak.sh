@@ -4,9 +4,9 @@
 #     tests/soak/soak.sh [--seconds S] [--cpus LIST] [--policy P]...
 #
 # For each policy: process and thread churn, changes of affinity, futexes and yields (stress-ng), message passing
-# (hackbench, with processes and with threads), a parallel build (g++), and the witness, all at once in one enclave, each
-# started anew until S seconds (60) are over. At the end everything must have ended well, the witness and the checker
-# have seen no violation, and the postconditions of tests/hostile hold.
+# (hackbench, with processes and with threads), a parallel build (g++), and the witness, all at once in one enclave,
+# each started anew until S seconds (60) are over. At the end everything must have ended well, the witness and the
+# checker have seen no violation, and the postconditions of tests/hostile hold.
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
 . tests/hostile/hostile.sh

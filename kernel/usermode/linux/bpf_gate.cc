@@ -19,6 +19,10 @@
 namespace ghost::usermode {
 namespace {
 
+// Events of one Consume. Whoever makes others' threads produce them as fast as ghostd takes them (sched_setaffinity
+// from several CPUs) must not keep it from everything else.
+constexpr int kMaxBatch = 64;
+
 int IgnoreLibbpf(enum libbpf_print_level, const char*, va_list) { return 0; }
 
 absl::Status LoadError(int error) {
@@ -123,7 +127,11 @@ uint64_t BpfGate::RuntimeNs(int slot, int64_t now_ns) {
 
 int BpfGate::event_fd() const { return ring_buffer__epoll_fd(events_); }
 
-int BpfGate::Consume() { return ring_buffer__consume(events_); }
+int BpfGate::Consume() {
+  batch_ = 0;
+  const int consumed = ring_buffer__consume(events_);
+  return consumed < 0 ? batch_ : consumed;
+}
 
 Gate::Losses BpfGate::TakeLosses() {
   Losses fresh;
@@ -133,8 +141,9 @@ Gate::Losses BpfGate::TakeLosses() {
 }
 
 int BpfGate::OnEvent(void* self, void* data, size_t size) {
-  if (size >= sizeof(gate_event)) static_cast<BpfGate*>(self)->on_event_(*static_cast<const gate_event*>(data));
-  return 0;
+  auto* gate = static_cast<BpfGate*>(self);
+  if (size >= sizeof(gate_event)) gate->on_event_(*static_cast<const gate_event*>(data));
+  return ++gate->batch_ < kMaxBatch ? 0 : -EAGAIN;  // the rest stays, and keeps event_fd readable
 }
 
 }  // namespace ghost::usermode

@@ -51,6 +51,7 @@ class BpfGate final : public Gate {
   ::gate* programs_ = nullptr;
   ::ring_buffer* events_ = nullptr;
   Losses seen_;
+  int batch_ = 0;  // events of the Consume that is under way
 };
 
 }  // namespace ghost::usermode

@@ -50,7 +50,7 @@ void EventLoop::AddPoller(std::function<bool()> poll) { pollers_.push_back(std::
 
 void EventLoop::Poll() {
   bool busy = true;
-  while (busy) {
+  for (int round = 0; busy && round < kMaxRounds; ++round) {
     busy = false;
     // By index: a poller may add pollers.
     for (size_t i = 0; i < pollers_.size(); ++i) busy |= pollers_[i]();

@@ -35,7 +35,9 @@ class EventLoop {
   void Unwatch(int fd);
 
   // `poll` returns true if it found something to do. Pollers run before the first wait and after every batch of events,
-  // round after round until all of them return false.
+  // round after round until all of them return false, or for kMaxRounds: then descriptors get their turn. So what is
+  // polled must be readable at a watched descriptor, too, while there is more of it.
+  static constexpr int kMaxRounds = 8;
   void AddPoller(std::function<bool()> poll);
 
   // Dispatches until Stop is called. May be called again afterwards.

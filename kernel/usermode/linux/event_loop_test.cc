@@ -106,6 +106,22 @@ TEST(EventLoop, PollersRunUntilNoneHasAnythingLeft) {
   EXPECT_EQ(order, (std::vector<int>{1, 2, 1, 2, 1}));
 }
 
+TEST(EventLoop, APollerThatAlwaysFindsMoreLeavesTimeForDescriptors) {
+  EventLoop loop;
+  Pipe pipe;
+  int rounds = 0;
+  loop.AddPoller([&] { return ++rounds > 0; });
+  int calls = 0;
+  loop.Watch(pipe.read_end.get(), [&] {
+    ++calls;
+    if (calls == 3) loop.Stop();
+  });
+  pipe.Put();
+  loop.Run();
+  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(rounds, 4 * EventLoop::kMaxRounds);
+}
+
 TEST(EventLoop, PollersRunBeforeTheFirstWait) {
   EventLoop loop;
   loop.AddPoller([&] {
