@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <utility>
@@ -18,7 +19,7 @@ namespace {
 constexpr uint64_t kRounds = 200'000;
 constexpr uint64_t kDecisions = 200;
 
-// Strikes while decisions are made, for good.
+// Strikes while decisions are made, for good. Not for what may leave the agents waiting for ever, by their own doing.
 void HammerAll(Stage& stage, std::function<void(Noise&)> blow) {
   stage.Hammer(kRounds, std::move(blow));
   stage.AwaitDecisions(kDecisions);
@@ -65,7 +66,7 @@ void QueueAll(Stage& stage) {
 }
 
 void TxnFields(Stage& stage) {
-  HammerAll(stage, [&stage](Noise& noise) {
+  stage.Hammer(kRounds, [&stage](Noise& noise) {
     for (int cpu : stage.cpus()) {
       ghost_txn& txn = stage.txn(cpu);
       switch (noise() % 9) {
@@ -102,7 +103,7 @@ void TxnFields(Stage& stage) {
 }
 
 void TxnState(Stage& stage) {
-  HammerAll(stage, [&stage](Noise& noise) {
+  stage.Hammer(kRounds, [&stage](Noise& noise) {
     constexpr int32_t kStates[] = {GHOST_TXN_READY,        GHOST_TXN_READY,
                                    GHOST_TXN_READY,        GHOST_TXN_COMPLETE,
                                    GHOST_TXN_POISONED,     0,
@@ -116,7 +117,7 @@ void TxnState(Stage& stage) {
 }
 
 void TxnAll(Stage& stage) {
-  HammerAll(stage, [&stage](Noise& noise) {
+  stage.Hammer(kRounds, [&stage](Noise& noise) {
     for (int cpu : stage.cpus()) {
       Scribble(reinterpret_cast<std::byte*>(&stage.txn(cpu)), sizeof(ghost_txn), noise);
       if (noise() % 4 == 0) Store(&stage.txn(cpu).state, GHOST_TXN_READY);
@@ -126,7 +127,7 @@ void TxnAll(Stage& stage) {
 
 // Sync groups by a thread that is no agent, and one by the agents' plain commits, with owners that come and go.
 void SyncGroupOwner(Stage& stage) {
-  HammerAll(stage, [&stage](Noise& noise) {
+  stage.Hammer(kRounds, [&stage](Noise& noise) {
     for (int cpu : stage.cpus()) Store(&stage.txn(cpu).sync_group_owner, Plausible(noise));
   });
   for (int i = 0; i < 2000; ++i) {
@@ -136,7 +137,7 @@ void SyncGroupOwner(Stage& stage) {
 }
 
 void StatusWords(Stage& stage) {
-  HammerAll(stage, [&stage](Noise& noise) {
+  stage.Hammer(kRounds, [&stage](Noise& noise) {
     ghost_status_word& word = stage.words()[noise() % 64];
     switch (noise() % 5) {
       case 0:
@@ -217,6 +218,12 @@ void Unlink(Stage& stage) {
   stage.AwaitDecisions(kDecisions);
 }
 
+void RemoveDirectory(Stage& stage) {
+  const std::string directory = std::filesystem::path(FileOf(stage, "cpu_data")).parent_path();
+  Require(std::filesystem::remove_all(directory) > 1, "remove the directory");
+  stage.AwaitDecisions(kDecisions);
+}
+
 // By things that are no files of ours: a directory, a link that leads to itself, another file.
 void Replace(Stage& stage) {
   const std::string cpu_data = FileOf(stage, "cpu_data");
@@ -245,6 +252,7 @@ const std::vector<Attack> kMemoryAttacks = {
     {"truncate_queue", "the file of the queue ends at 0", TruncateQueue},
     {"punch_holes", "holes in the files of cpu_data and status words", PunchHoles},
     {"unlink", "the files have no name any more", Unlink},
+    {"remove_directory", "their directory is gone", RemoveDirectory},
     {"replace", "other things have the names of the files", Replace},
 };
 

@@ -22,4 +22,5 @@ h_case "the status words are truncated" truncate_words dies "was truncated"
 h_case "a queue is truncated" truncate_queue dies "was truncated"
 h_case "cpu_data and status words have holes" punch_holes waits
 h_case "the files of the shared memory are unlinked" unlink lives
+h_case "the directory of the shared memory is removed" remove_directory lives
 h_case "other things have the names of the files" replace lives

@@ -107,6 +107,13 @@ RegionStore::~RegionStore() {
   for (const auto& [id, entry] : entries_) region_guard::Remove(entry.mapping.data());
 }
 
+bool RegionStore::Recreate() {
+  if (removed_ || mkdir(directory_.c_str(), 0711) != 0) return false;
+  lock_ = LockDirectory(directory_);
+  if (lock_.valid()) fchmod(lock_.get(), 0711);
+  return lock_.valid();
+}
+
 std::optional<Region> RegionStore::Allocate(const std::string& name, size_t size) {
   const uint64_t id = next_id_++;
   std::string file_name = name;
@@ -115,7 +122,9 @@ std::optional<Region> RegionStore::Allocate(const std::string& name, size_t size
   // The id, because an enclave's name may come back while the old one's files are still held.
   entry.path = absl::StrCat(directory_, "/", file_name, ".", id);
   entry.mode = 0600;
-  ScopedFd fd(open(entry.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, entry.mode));
+  const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
+  ScopedFd fd(open(entry.path.c_str(), flags, entry.mode));
+  if (!fd.valid() && errno == ENOENT && Recreate()) fd.reset(open(entry.path.c_str(), flags, entry.mode));
   if (!fd.valid()) return std::nullopt;
   struct stat attributes;
   if (posix_fallocate(fd.get(), 0, static_cast<off_t>(size)) == 0 && fstat(fd.get(), &attributes) == 0) {

@@ -67,6 +67,9 @@ class RegionStore {
   };
 
   RegionStore(std::string directory, ScopedFd lock, dev_t device);
+  // After somebody has removed the directory: those who have the regions' files open or mapped keep them, and new ones
+  // are possible again.
+  bool Recreate();
 
   const std::string directory_;
   ScopedFd lock_;  // the directory, flock()ed: whoever gets the lock knows that we are dead

@@ -66,6 +66,23 @@ TEST_F(RegionStoreTest, ATruncatedFileIsTheEndOfSharingAndOfNothingElse) {
   EXPECT_EQ(*static_cast<volatile char*>(next->address), 0);
 }
 
+TEST_F(RegionStoreTest, ARemovedDirectoryIsMadeAnew) {
+  auto store = Create();
+  const std::optional<Region> region = store->Allocate("enclave_1/cpu_data", 4096);
+  ASSERT_TRUE(region.has_value());
+  RegionStore::RemoveDirectory(store->directory());
+  ASSERT_FALSE(Exists(store->directory()));
+  const std::optional<Region> next = store->Allocate("enclave_1/queue_1", 4096);
+  ASSERT_TRUE(next.has_value());
+  EXPECT_TRUE(Exists(store->Path(next->id)));
+  *static_cast<volatile char*>(region->address) = 'x';  // as before
+  auto other = Create();                                // takes away what nobody holds a lock on
+  EXPECT_TRUE(Exists(store->Path(next->id)));
+  store->RemoveAll();
+  EXPECT_FALSE(Exists(store->directory()));
+  EXPECT_FALSE(store->Allocate("enclave_1/queue_2", 4096).has_value());
+}
+
 TEST_F(RegionStoreTest, ASigbusElsewhereKills) {
   auto store = Create();
   ASSERT_TRUE(store->Allocate("enclave_1/cpu_data", 4096).has_value());
