@@ -1,20 +1,27 @@
 #!/bin/bash
-# Installs, builds and shows it: ghostd (where the kernel is no ghost kernel), a scheduler, and a program under it.
+# Installs, builds and shows it: a scheduler, and a program under it, on the best kind of kernel that there can be here.
 #
-# Usage: util/quickstart.sh [--no-install]
+# Usage: util/quickstart.sh [--no-install | --bin DIR]
 #
-# Starts fifo_per_cpu_agent on CPUs 0-1, runs simple_exp's threads under it, prints what was scheduled, and stops
-# everything that it has started. Exit status 0 if all went well.
+#   --no-install   install no packages (only root can)
+#   --bin DIR      nor build: the programs are in DIR
+#
+# Kinds of kernel, best first: a ghost kernel; ghostd with BPF; ghostd without; ghostd as an ordinary user; and where
+# nothing is allowed, the simulation. With one of the first four it starts fifo_per_cpu_agent on CPUs 0-1, runs
+# simple_exp's threads under it, prints what was scheduled, and stops everything that it has started. With the
+# simulation it prints the schedule of a small workload. Exit status 0 if all went well.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 # Bazel wants a home for its cache.
 export HOME="${HOME:-/root}"
 
 install=true
+bin=
 case "${1-}" in
   "") ;;
   --no-install) install=false ;;
-  --help) sed -n '2,7s/^# \?//p' "$0"; exit 0 ;;
+  --bin) install=false bin=${2:?the folder with the programs} ;;
+  --help) sed -n '2,12s/^# \?//p' "$0"; exit 0 ;;
   *) echo "quickstart.sh: unknown argument: $1" >&2; echo "hint: util/quickstart.sh --help" >&2; exit 2 ;;
 esac
 
@@ -62,17 +69,36 @@ start() {
   return 1
 }
 
-if $install; then
+if $install && [ "$(id -u)" != 0 ]; then
+  say "Not root: the packages of util/setup.sh must be there already"
+elif $install; then
   say "Installing what the build needs"
   util/setup.sh || fail "the packages could not be installed"
 fi
 
-say "Building"
-bazel build -c opt ghostd ghostctl fifo_per_cpu_agent simple_exp || fail "the build failed"
-bin=$PWD/bazel-bin
+if [ -z "$bin" ]; then
+  say "Building"
+  bazel build -c opt ghostd ghostctl ghostsim fifo_per_cpu_agent simple_exp || fail "the build failed"
+  bin=$PWD/bazel-bin
+fi
 
 say "What this machine can do (ghostctl doctor)"
-"$bin/ghostctl" doctor || fail "this machine lacks something: see the lines that say fix"
+"$bin/ghostctl" doctor | tee "$scratch/doctor"
+case ${PIPESTATUS[0]} in 0 | 3) ;; *) fail "this machine lacks something: see the lines that say fix" ;; esac
+step=$(sed -n 's/.*step \([1-5]\) of 5: .*/\1/p' "$scratch/doctor")
+
+if [ "$step" = 5 ] && ! "$bin/ghostctl" status >/dev/null 2>&1; then
+  say "No ghost kernel can be had here: the same policy on a simulated machine"
+  "$bin/ghostsim" --policy fifo_per_cpu --cpus 2 --workload kernel/usermode/sim/workloads/mixed.txt \
+    --trace "$scratch/trace" || fail "the simulation failed"
+  say "The beginning of its schedule (virtual time in ns)"
+  head -n 40 "$scratch/trace"
+  say "Done. Next: bazel-bin/ghostsim --help; and the line ladder above says what would lift this machine"
+  exit 0
+fi
+
+# An ordinary user without a session has no place for ghostfs: a private one.
+if [ "$(id -u)" != 0 ] && [ -z "${XDG_RUNTIME_DIR-}" ]; then export GHOSTFS="${GHOSTFS:-$scratch/ghost}"; fi
 
 cpus=0-1
 if "$bin/ghostctl" status >/dev/null 2>&1; then
@@ -82,6 +108,7 @@ else
   say "Starting ghostd, the user-mode ghost kernel"
   options=()
   if [ "$(nproc)" = 1 ]; then options=(--cpus=2); fi # two virtual CPUs
+  [ -z "${GHOSTFS-}" ] || options+=(--mount="$GHOSTFS")
   start ghostd "serving" "$bin/ghostd" "${options[@]}" || fail "ghostd did not start"
   ghostd_pid=$started
 fi

@@ -1,7 +1,9 @@
 // ghostctl doctor: what this machine can do, requirement by requirement.
 #include <errno.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
+#include <unistd.h>
 
 #include <iostream>
 #include <memory>
@@ -20,6 +22,7 @@
 #include "lib/ghostfs.h"
 #include "nlohmann/json.hpp"
 #include "util/ctl/command.h"
+#include "util/ctl/ladder.h"
 #include "util/ctl/options.h"
 #include "util/ctl/probes.h"
 
@@ -33,6 +36,9 @@ Tries everything that ghost programs need of this machine and prints one line fo
   ok    it is there
   fix   it is missing; the line says what to do
   info  good to know
+
+The line "ladder" says which kernel this machine and this user can have, from 1, a ghost kernel, to 5, the simulation
+only, and what would lift them to a better one.
 
 Exit status: 0 if programs can be scheduled here (over a ghost kernel, or over ghostd), 1 if a kernel is there but
 something that it needs is not, 3 if neither kind of kernel can be had.
@@ -138,6 +144,31 @@ void PrintJson(const std::vector<Finding>& findings) {
   std::cout << json.dump(2) << std::endl;
 }
 
+LadderInput ProbeLadder() {
+  LadderInput input;
+  input.ghost_kernel = IsGhostKernel();
+  input.root = IsRealRoot();
+  input.fuse = ProbeFuse();
+  input.mount = ProbeMount();
+  input.bpf = ProbeBpf();
+  input.btf = ProbeBtf();
+  input.ptrace = ProbePtrace();
+  input.shared_memory = ProbeSharedMemory();
+  return input;
+}
+
+bool IsForBpf(const Finding& finding) { return finding.name == "BPF" || finding.name == "BTF"; }
+
+// Without CAP_SYS_NICE nobody becomes an agent of a ghost kernel, or of another user's ghostd.
+Finding RealTime(const Served& served) {
+  Finding finding = ProbeRealTime();
+  struct stat mount;
+  const bool own = served.ghostd && stat(served.mount.c_str(), &mount) == 0 && mount.st_uid == geteuid();
+  const bool needed = IsGhostKernel() || (!served.mount.empty() && !own);
+  if (needed && !HasCapSysNice()) finding.verdict = Verdict::kFix;
+  return finding;
+}
+
 absl::StatusOr<int> Run(const std::vector<std::string>& args) {
   std::string ghostfs;
   bool json = false;
@@ -150,20 +181,20 @@ absl::StatusOr<int> Run(const std::vector<std::string>& args) {
 
   std::vector<Finding> findings = {ProbeKernel()};
   const Served served = CheckGhostfs(ghostfs, &findings);
-  // What ghostd needs; over a ghost kernel it does not matter.
-  bool ghostd_can_run = true;
-  for (Finding (*probe)() : {ProbeFuse, ProbeMount, ProbeBpf, ProbeBtf, ProbePtrace, ProbeSharedMemory}) {
-    Finding finding = probe();
-    if (finding.verdict == Verdict::kFix) {
-      ghostd_can_run = false;
-      if (IsGhostKernel() || served.ghostd) finding.verdict = Verdict::kInfo;
-    }
+  const LadderInput ladder = ProbeLadder();
+  const LadderResult result = Climb(ladder);
+  const bool ghostd_can_run = result.step < Step::kSimulation && result.step > Step::kGhostKernel;
+  for (Finding finding : {ladder.fuse, ladder.mount, ladder.bpf, ladder.btf, ladder.ptrace, ladder.shared_memory}) {
+    // What only ghostd needs does not matter over a ghost kernel, nor BPF where ghostd runs without.
+    const bool matters = !served.ghostd && result.step == Step::kSimulation && !IsForBpf(finding);
+    if (finding.verdict == Verdict::kFix && !matters) finding.verdict = Verdict::kInfo;
     findings.push_back(finding);
   }
   // What agents need, over either.
-  const Finding real_time = ProbeRealTime();
+  const Finding real_time = RealTime(served);
   findings.push_back(real_time);
   for (Finding (*probe)() : {ProbeRtThrottling, ProbeCpus, ProbeLockedMemory}) findings.push_back(probe());
+  findings.push_back(result.finding);
 
   json ? PrintJson(findings) : PrintText(findings);
   const bool kernel = served.mount.empty() ? ghostd_can_run || IsGhostKernel() : served.usable;

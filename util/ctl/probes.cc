@@ -139,6 +139,16 @@ bool IsGhostKernel() {
   return false;
 }
 
+bool HasCapSysNice() { return HasCapability(CAP_SYS_NICE); }
+
+bool IsRealRoot() {
+  // In the initial namespace, and in a container's whose root is the machine's, all ids mean what they say.
+  absl::StatusOr<std::string> map = ReadFile("/proc/self/uid_map");
+  std::vector<std::string> fields;
+  if (map.ok()) fields = absl::StrSplit(*map, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+  return geteuid() == 0 && (fields.size() != 3 || fields[1] == "0");
+}
+
 Finding ProbeKernel() {
   utsname name;
   uname(&name);
@@ -189,6 +199,10 @@ Finding ProbePtrace() {
     return Info("ptrace", absl::StrCat("not tried: process ", tracer, " holds this one (is it under ghost itself?)"));
   }
   const int error = TrySeizeSibling();
+  if (error != 0 && yama == "1" && !HasCapability(CAP_SYS_PTRACE)) {
+    return Info("ptrace", absl::StrCat("only programs that `ghostctl run` starts", scope),
+                "for others: run as root, or: sysctl kernel.yama.ptrace_scope=0");
+  }
   if (error == 0) return Ok("ptrace", absl::StrCat("another process can be seized", scope));
   if (!yama.empty() && yama != "0" && !HasCapability(CAP_SYS_PTRACE)) {
     return Fix(
@@ -200,10 +214,9 @@ Finding ProbePtrace() {
 
 Finding ProbeRealTime() {
   const int error = InChild(TryFifo);
-  const bool nice = HasCapability(CAP_SYS_NICE);
-  if (!nice) {
-    return Fix("real time", "no CAP_SYS_NICE: a thread cannot become an agent",
-               "run agents as root, or: setcap cap_sys_nice+ep PROGRAM");
+  if (!HasCapSysNice()) {
+    return Info("real time", "no CAP_SYS_NICE: agents for a ghostd of this user only, and without priority",
+                "run agents as root, or: setcap cap_sys_nice+ep PROGRAM");
   }
   if (error == 0) return Ok("real time", "CAP_SYS_NICE, SCHED_FIFO allowed");
   return Info("real time", absl::StrCat("SCHED_FIFO: ", strerror(error), "; agents run with nice -20 instead"),

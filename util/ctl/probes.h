@@ -36,6 +36,11 @@ Finding ProbeSharedMemory();  // tmpfs at /dev/shm, with room
 Finding ProbeCpus();          // CPUs online
 Finding ProbeLockedMemory();  // RLIMIT_MEMLOCK
 
+// Of this process.
+bool HasCapSysNice();
+// True if this process is root, and not only in a user namespace that an ordinary user has made.
+bool IsRealRoot();
+
 // True if the running kernel has the ghost scheduling class (it knows the file system type "ghost").
 bool IsGhostKernel();
 

@@ -107,7 +107,9 @@ absl::Status Session::FindOrStartKernel() {
   if (!options_.ghostfs.empty() || FindGhostfs().ok()) return kernel.status();
   const char* wanted = getenv("GHOSTFS");
   ghostd_mount_ = wanted != nullptr && *wanted != '\0' ? wanted : DefaultGhostdMount();
-  GHOST_RETURN_IF_ERROR(StartGhostd());
+  if (absl::Status status = StartGhostd(); !status.ok()) {
+    return WithHint(status, "`ghostctl doctor` says what is missing; without any of it, ghostsim simulates the policy");
+  }
   GHOST_ASSIGN_OR_RETURN(kernel_, OpenGhostfs(ghostd_mount_));
   return absl::OkStatus();
 }
