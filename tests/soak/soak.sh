@@ -79,8 +79,8 @@ s_load() {
 
 s_start_loads() {
   S_LOADS=()
-  local slice=$((SOAK_SECONDS < 10 ? SOAK_SECONDS : 10))
-  s_load stress "stress-ng --fork 2 --affinity 2 --futex 2 --yield 2 --pthread 1 --timeout $slice"
+  # One kind at a time, for a second: under a policy that takes nobody off a CPU, those that never block have it till then.
+  s_load stress 'set -- fork affinity futex yield pthread; shift $((rounds % 5)); stress-ng --$1 2 --timeout 1'
   s_load hackbench_processes "hackbench -g 2 -f 5 -l 100"
   s_load hackbench_threads "hackbench -T -g 2 -f 5 -l 100"
   s_load build "cd $T/build && printf '%s\\n' file*.cc | xargs -P $S_JOBS -I{} g++ -O1 -c {} -o {}.o"
