@@ -79,7 +79,7 @@ s_load() {
 
 s_start_loads() {
   S_LOADS=()
-  # One kind at a time, for a second: under a policy that takes nobody off a CPU, those that never block have it till then.
+  # One kind at a time, for a second: under a policy without preemption, those that never block keep their CPU so long.
   s_load stress 'set -- fork affinity futex yield pthread; shift $((rounds % 5)); stress-ng --$1 2 --timeout 1'
   s_load hackbench_processes "hackbench -g 2 -f 5 -l 100"
   s_load hackbench_threads "hackbench -T -g 2 -f 5 -l 100"
