@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
@@ -26,7 +27,7 @@ absl::StatusOr<Channel> Channel::Create(KernelEnclave* enclave, int elems, int n
   channel.begin_ = region.data + header.start + sizeof(ghost_ring);
   channel.end_ = channel.begin_ + size_t{header.nelems} * sizeof(ghost_msg);
   channel.mask_ = header.nelems - 1;
-  channel.DropAll(__atomic_load_n(&channel.ring_->tail, __ATOMIC_ACQUIRE));
+  channel.DropAll(LoadShared<Order::kAcquire>(channel.ring_->tail));
   if (!wakeup.empty()) GHOST_RETURN_IF_ERROR(channel.ConfigureWakeup(wakeup));
   return channel;
 }
@@ -35,9 +36,9 @@ Channel::Result Channel::Refill() {
   const uint32_t tail = limit_tail_;
   if (tail != tail_) {
     tail_ = tail;
-    __atomic_store_n(&ring_->tail, tail, __ATOMIC_RELEASE);
+    StoreShared<Order::kRelease>(ring_->tail, tail);
   }
-  const uint32_t head = __atomic_load_n(&ring_->head, __ATOMIC_ACQUIRE);
+  const uint32_t head = LoadShared<Order::kAcquire>(ring_->head);
   if (head == tail) return Result::kEmpty;
   const uint32_t used = head - tail;
   if (used > num_elements()) {
@@ -64,7 +65,7 @@ bool Channel::SkipPadding() {
 
 void Channel::DropAll(uint32_t head) {
   tail_ = limit_tail_ = head;
-  __atomic_store_n(&ring_->tail, head, __ATOMIC_RELEASE);
+  StoreShared<Order::kRelease>(ring_->tail, head);
   slot_ = limit_ = next_ = begin_;
 }
 

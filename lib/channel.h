@@ -17,7 +17,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include "absl/status/status.h"
@@ -27,6 +26,7 @@
 #include "kernel/abi/message_decoder.h"
 #include "kernel/ghost_uapi.h"
 #include "lib/base/cpu_set.h"
+#include "lib/base/shared_word.h"
 #include "lib/kernel.h"
 
 namespace ghost {
@@ -74,7 +74,7 @@ class Channel {
         if (const Result result = Refill(); result != Result::kMessage) return result;
       }
       ghost_msg header;
-      std::memcpy(&header, slot_, sizeof(header));
+      ReadShared(&header, slot_, sizeof(header));
       if (header.type == MSG_NOP) [[unlikely]] {
         if (!SkipPadding()) return Result::kCorrupt;
         continue;
@@ -96,7 +96,7 @@ class Channel {
   void Keep() { next_ = slot_; }
 
   // Messages that the kernel had to drop since the queue exists. When it grows, tasks must be looked at afresh.
-  uint32_t overflow() const { return __atomic_load_n(&ring_->overflow, __ATOMIC_RELAXED); }
+  uint32_t overflow() const { return LoadShared<Order::kRelaxed>(ring_->overflow); }
 
   // Sends a task's messages here from now on. GHOST_ASSOC_SF_* bits, or -errno: ESTALE (barrier has moved), ENOENT
   // (gone).

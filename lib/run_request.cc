@@ -65,16 +65,13 @@ const char* TxnStateName(int32_t state) {
 }
 
 bool RunRequest::TakeOwnership(int owner) {
-  int expected = GHOST_TXN_NO_OWNER;
-  return __atomic_compare_exchange_n(&txn_->sync_group_owner, &expected, owner, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE) ||
-         expected == owner;
+  int32_t expected = GHOST_TXN_NO_OWNER;
+  return ExchangeShared(txn_->sync_group_owner, &expected, int32_t{owner}) || expected == owner;
 }
 
 bool RunRequest::Abort() {
   int32_t expected = GHOST_TXN_READY;
-  return __atomic_compare_exchange_n(&txn_->state, &expected, GHOST_TXN_ABORTED, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE);
+  return ExchangeShared(txn_->state, &expected, int32_t{GHOST_TXN_ABORTED});
 }
 
 Outcome RunRequest::FinishSlow(int32_t now) {

@@ -17,6 +17,7 @@
 
 #include "kernel/ghost_uapi.h"
 #include "lib/base/cpu_set.h"
+#include "lib/base/shared_word.h"
 #include "lib/kernel.h"
 
 namespace ghost {
@@ -59,15 +60,15 @@ class RunRequest {
 
   // Fills the transaction and opens it. The last one must be finished.
   void Open(const Options& options) {
-    txn_->version = GHOST_TXN_VERSION;
-    txn_->cpu = cpu_;
-    txn_->agent_barrier = options.agent_barrier;
-    txn_->task_barrier = options.task_barrier;
-    txn_->run_flags = options.run_flags;
-    txn_->commit_flags = options.commit_flags;
-    txn_->gtid = options.gtid;
-    __atomic_store_n(&txn_->sync_group_owner, options.sync_group_owner, __ATOMIC_RELAXED);
-    __atomic_store_n(&txn_->state, GHOST_TXN_READY, __ATOMIC_RELEASE);
+    PutShared(txn_->version, decltype(txn_->version){GHOST_TXN_VERSION});
+    PutShared(txn_->cpu, decltype(txn_->cpu){cpu_});
+    PutShared(txn_->agent_barrier, decltype(txn_->agent_barrier){options.agent_barrier});
+    PutShared(txn_->task_barrier, decltype(txn_->task_barrier){options.task_barrier});
+    PutShared(txn_->run_flags, decltype(txn_->run_flags){options.run_flags});
+    PutShared(txn_->commit_flags, decltype(txn_->commit_flags){options.commit_flags});
+    PutShared(txn_->gtid, decltype(txn_->gtid){options.gtid});
+    StoreShared<Order::kRelaxed>(txn_->sync_group_owner, options.sync_group_owner);
+    StoreShared<Order::kRelease>(txn_->state, int32_t{GHOST_TXN_READY});
   }
   // A transaction that takes the CPU's current task off. Not for the caller's own CPU.
   void OpenUnschedule(uint32_t agent_barrier = 0) {
@@ -75,7 +76,7 @@ class RunRequest {
   }
   // Takes the transaction for the sync group of `owner` (the caller's CPU). False: another group holds it.
   bool TakeOwnership(int owner);
-  void ReleaseOwnership() { __atomic_store_n(&txn_->sync_group_owner, GHOST_TXN_NO_OWNER, __ATOMIC_RELEASE); }
+  void ReleaseOwnership() { StoreShared<Order::kRelease>(txn_->sync_group_owner, int32_t{GHOST_TXN_NO_OWNER}); }
 
   // The commit ioctl, without waiting for the outcome. 0 or -errno.
   int Submit() {
@@ -102,7 +103,7 @@ class RunRequest {
   // Wakes this CPU's agent (which must be in this process). 0 or -errno.
   int Ping();
 
-  int32_t state() const { return __atomic_load_n(&txn_->state, __ATOMIC_ACQUIRE); }
+  int32_t state() const { return LoadShared<Order::kAcquire>(txn_->state); }
   bool open() const { return state() == GHOST_TXN_READY; }
   bool claimed() const { return state() >= 0 && !open(); }
   bool committed() const { return state() < 0; }
@@ -111,7 +112,7 @@ class RunRequest {
   int64_t gtid() const { return txn_->gtid; }
   int64_t commit_time_ns() const { return txn_->commit_time; }
   uint64_t cpu_seqnum() const { return txn_->cpu_seqnum; }
-  int sync_group_owner() const { return __atomic_load_n(&txn_->sync_group_owner, __ATOMIC_ACQUIRE); }
+  int sync_group_owner() const { return LoadShared<Order::kAcquire>(txn_->sync_group_owner); }
 
  private:
   Outcome FinishSlow(int32_t state);

@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "kernel/ghost_uapi.h"
+#include "lib/base/shared_word.h"
 #include "lib/kernel.h"
 
 namespace ghost {
@@ -27,13 +28,13 @@ class StatusWord {
   bool valid() const { return word_ != nullptr; }
   ghost_sw_info info() const { return info_; }
 
-  uint32_t barrier() const { return __atomic_load_n(&word_->barrier, __ATOMIC_ACQUIRE); }
-  uint32_t flags() const { return __atomic_load_n(&word_->flags, __ATOMIC_ACQUIRE); }
-  int64_t gtid() const { return static_cast<int64_t>(__atomic_load_n(&word_->gtid, __ATOMIC_ACQUIRE)); }
+  uint32_t barrier() const { return LoadShared<Order::kAcquire>(word_->barrier); }
+  uint32_t flags() const { return LoadShared<Order::kAcquire>(word_->flags); }
+  int64_t gtid() const { return static_cast<int64_t>(LoadShared<Order::kAcquire>(word_->gtid)); }
   // ns on CPU, up to the last time that the task left a CPU.
-  uint64_t runtime_ns() const { return __atomic_load_n(&word_->runtime, __ATOMIC_ACQUIRE); }
+  uint64_t runtime_ns() const { return LoadShared<Order::kAcquire>(word_->runtime); }
   // CLOCK_MONOTONIC ns at which it got on CPU; 0 while it is off.
-  int64_t switch_time_ns() const { return __atomic_load_n(&word_->switch_time, __ATOMIC_ACQUIRE); }
+  int64_t switch_time_ns() const { return LoadShared<Order::kAcquire>(word_->switch_time); }
 
   bool in_use() const { return Has(GHOST_SW_F_INUSE); }
   bool can_free() const { return Has(GHOST_SW_F_CANFREE); }

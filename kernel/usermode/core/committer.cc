@@ -1,10 +1,10 @@
 #include "kernel/usermode/core/committer.h"
 
 #include <array>
-#include <atomic>
 #include <cstring>
 
 #include "kernel/usermode/core/kernel.h"
+#include "lib/base/shared_word.h"
 
 namespace ghost::usermode {
 namespace {
@@ -18,15 +18,10 @@ constexpr uint8_t kKnownCommitFlags =
 
 constexpr int32_t kGood = 0;  // no verdict against it (yet)
 
-std::atomic_ref<int32_t> StateWord(Cpu& cpu) { return std::atomic_ref<int32_t>(cpu.txn->state); }
-
-uint8_t CommitFlags(const Cpu& cpu) {
-  return std::atomic_ref<uint8_t>(cpu.txn->commit_flags).load(std::memory_order_relaxed);
-}
+uint8_t CommitFlags(const Cpu& cpu) { return LoadShared<Order::kRelaxed>(cpu.txn->commit_flags); }
 
 bool IsReady(const Cpu& cpu) {
-  return cpu.txn != nullptr &&
-         std::atomic_ref<int32_t>(cpu.txn->state).load(std::memory_order_acquire) == GHOST_TXN_READY;
+  return cpu.txn != nullptr && LoadShared<Order::kAcquire>(cpu.txn->state) == GHOST_TXN_READY;
 }
 
 // The CPUs of `mask` from the one after `own` on, round to `own`, which is thus the last.
@@ -91,7 +86,7 @@ bool Committer::CommitGroup(const CpuSet& mask, const Committing& by, bool* all)
   ForEachOwnLast(claimed, by.cpu, static_cast<int>(state_.cpus.size()), [&](int id) {
     Cpu& cpu = state_.cpus[static_cast<size_t>(id)];
     Attempt attempt{.cpu = &cpu, .claimer = by.cpu, .by = &by};
-    std::memcpy(&attempt.txn, cpu.txn, sizeof(attempt.txn));
+    ReadShared(&attempt.txn, cpu.txn, sizeof(attempt.txn));
     int32_t verdict = GHOST_TXN_POISONED;
     if (!failed) {
       verdict = Run(attempt);
@@ -115,7 +110,7 @@ bool Committer::CommitGroup(const CpuSet& mask, const Committing& by, bool* all)
     if (failed) {
       Poison(cpu, gtids[static_cast<size_t>(id)]);
     } else {
-      std::atomic_ref<int32_t>(cpu.txn->sync_group_owner).store(GHOST_TXN_NO_OWNER, std::memory_order_release);
+      StoreShared<Order::kRelease>(cpu.txn->sync_group_owner, int32_t{GHOST_TXN_NO_OWNER});
     }
     Publish(cpu, failed ? GHOST_TXN_POISONED : GHOST_TXN_COMPLETE);
   }
@@ -157,23 +152,23 @@ void Committer::Reset(Cpu& cpu) {
   cpu.txn->version = GHOST_TXN_VERSION;
   cpu.txn->cpu = cpu.id;
   cpu.txn->sync_group_owner = GHOST_TXN_NO_OWNER;
-  StateWord(cpu).store(GHOST_TXN_COMPLETE, std::memory_order_release);
+  StoreShared<Order::kRelease>(cpu.txn->state, int32_t{GHOST_TXN_COMPLETE});
 }
 
 bool Committer::Claim(Cpu& cpu, int claimer, Attempt* attempt) {
   if (cpu.txn == nullptr) return false;
   int32_t expected = GHOST_TXN_READY;
-  if (!StateWord(cpu).compare_exchange_strong(expected, claimer, std::memory_order_acq_rel)) return false;
+  if (!ExchangeShared(cpu.txn->state, &expected, int32_t{claimer})) return false;
   if (state_.observer != nullptr) state_.observer->OnClaim(cpu.id);
   attempt->cpu = &cpu;
   attempt->claimer = claimer;
-  std::memcpy(&attempt->txn, cpu.txn, sizeof(attempt->txn));  // once: an agent may go on writing
+  ReadShared(&attempt->txn, cpu.txn, sizeof(attempt->txn));  // once: an agent may go on writing
   return true;
 }
 
 void Committer::Publish(Cpu& cpu, int32_t state) {
-  cpu.txn->commit_time = state_.driver->NowNs();
-  StateWord(cpu).store(state, std::memory_order_release);
+  PutShared(cpu.txn->commit_time, decltype(cpu.txn->commit_time){state_.driver->NowNs()});
+  StoreShared<Order::kRelease>(cpu.txn->state, state);
   if (state_.observer != nullptr) state_.observer->OnOutcome(cpu.id, state);
   ++(state == GHOST_TXN_COMPLETE ? cpu.status.commits : cpu.status.failed_commits);
   ++cpu.enclave->counters.commits[static_cast<size_t>(int64_t{state} - GHOST_TXN_COMPLETE)];
@@ -297,7 +292,7 @@ void Committer::Apply(Attempt& attempt) {
     }
   }
   ++cpu.seqnum;
-  cpu.txn->cpu_seqnum = cpu.seqnum;
+  PutShared(cpu.txn->cpu_seqnum, decltype(cpu.txn->cpu_seqnum){cpu.seqnum});
 }
 
 }  // namespace ghost::usermode

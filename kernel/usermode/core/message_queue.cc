@@ -1,9 +1,7 @@
 #include "kernel/usermode/core/message_queue.h"
 
-#include <atomic>
-#include <cstring>
-
 #include "kernel/ghost_uapi.h"
+#include "lib/base/shared_word.h"
 
 namespace ghost::usermode {
 namespace {
@@ -11,9 +9,7 @@ namespace {
 constexpr size_t kPageSize = 4096;
 constexpr size_t kSlotSize = 8;
 
-std::atomic_ref<uint32_t> Word(std::byte* ring, size_t offset) {
-  return std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(ring + offset));
-}
+uint32_t& Word(std::byte* ring, size_t offset) { return *reinterpret_cast<uint32_t*>(ring + offset); }
 
 }  // namespace
 
@@ -35,7 +31,7 @@ std::byte* MessageQueue::Slot(uint32_t index) const { return ring_ + sizeof(ghos
 bool MessageQueue::Produce(std::span<const std::byte> message) {
   const uint32_t slots = static_cast<uint32_t>((message.size() + kSlotSize - 1) / kSlotSize);
   // Acquire: the consumer's reads of the slots that it has given back happened before.
-  const uint32_t tail = Word(ring_, offsetof(ghost_ring, tail)).load(std::memory_order_acquire);
+  const uint32_t tail = LoadShared<Order::kAcquire>(Word(ring_, offsetof(ghost_ring, tail)));
   uint32_t ahead = 0;   // free slots from head on, to the end of the buffer or to the tail
   uint32_t behind = 0;  // free slots at the start of the buffer, once head has come round
   const uint32_t head_index = head_ & (elems_ - 1);
@@ -52,17 +48,17 @@ bool MessageQueue::Produce(std::span<const std::byte> message) {
   uint32_t skipped = 0;
   if (slots > ahead) {
     if (slots > behind) {
-      Word(ring_, offsetof(ghost_ring, overflow)).store(++overflow_, std::memory_order_relaxed);
+      StoreShared<Order::kRelaxed>(Word(ring_, offsetof(ghost_ring, overflow)), ++overflow_);
       return false;
     }
     // A message never wraps: a NOP fills the end. Its 16-bit length may overflow; its seqnum is not set.
     const uint16_t nop[2] = {MSG_NOP, static_cast<uint16_t>(ahead * kSlotSize)};
-    std::memcpy(Slot(head_index), nop, sizeof(nop));
+    WriteShared(Slot(head_index), nop, sizeof(nop));
     skipped = ahead;
   }
-  std::memcpy(Slot(skipped == 0 ? head_index : 0), message.data(), message.size());
+  WriteShared(Slot(skipped == 0 ? head_index : 0), message.data(), message.size());
   head_ += skipped + slots;
-  Word(ring_, offsetof(ghost_ring, head)).store(head_, std::memory_order_release);
+  StoreShared<Order::kRelease>(Word(ring_, offsetof(ghost_ring, head)), head_);
   return true;
 }
 

@@ -1,16 +1,15 @@
 #include "kernel/usermode/core/status_words.h"
 
-#include <atomic>
-
 #include "lib/base/logging.h"
+#include "lib/base/shared_word.h"
 
 namespace ghost::usermode {
 namespace {
 
 // Shared words are read by agents at any moment, so every store is atomic; `order` says what must be seen before it.
-template <typename T>
-void Store(T& shared, T value, std::memory_order order = std::memory_order_relaxed) {
-  std::atomic_ref<T>(shared).store(value, order);
+template <Order order = Order::kRelaxed, typename T>
+void Store(T& shared, T value) {
+  StoreShared<order>(shared, value);
 }
 
 }  // namespace
@@ -22,7 +21,7 @@ int64_t StatusWord::gtid() const { return region_->private_[index_].gtid; }
 
 void StatusWord::SetBarrier(uint32_t barrier) {
   region_->private_[index_].barrier = barrier;
-  Store(region_->shared_[index_].barrier, barrier, std::memory_order_release);
+  Store<Order::kRelease>(region_->shared_[index_].barrier, barrier);
 }
 
 uint32_t StatusWord::IncrementBarrier() {
@@ -34,13 +33,13 @@ void StatusWord::SetFlags(uint32_t flags) {
   uint32_t& own = region_->private_[index_].flags;
   if ((own & flags) == flags) return;
   own |= flags;
-  Store(region_->shared_[index_].flags, own, std::memory_order_release);
+  Store<Order::kRelease>(region_->shared_[index_].flags, own);
 }
 
 void StatusWord::ClearFlags(uint32_t flags) {
   uint32_t& own = region_->private_[index_].flags;
   own &= ~flags;
-  Store(region_->shared_[index_].flags, own, std::memory_order_release);
+  Store<Order::kRelease>(region_->shared_[index_].flags, own);
 }
 
 void StatusWord::SetRuntime(uint64_t runtime_ns) { Store(region_->shared_[index_].runtime, runtime_ns); }
@@ -83,7 +82,7 @@ StatusWord StatusWordRegion::Allocate(int64_t gtid, uint32_t flags) {
   Store(shared_[index].gtid, static_cast<uint64_t>(gtid));
   Store(shared_[index].barrier, uint32_t{0});
   Store(shared_[index].runtime, uint64_t{0});
-  Store(shared_[index].flags, private_[index].flags, std::memory_order_release);
+  Store<Order::kRelease>(shared_[index].flags, private_[index].flags);
   return StatusWord(this, index);
 }
 
@@ -94,7 +93,7 @@ StatusWord StatusWordRegion::Get(uint32_t index) {
 
 void StatusWordRegion::Free(uint32_t index) {
   private_[index] = {};
-  Store(shared_[index].flags, uint32_t{0}, std::memory_order_release);
+  Store<Order::kRelease>(shared_[index].flags, uint32_t{0});
   Store(shared_[index].barrier, uint32_t{0});
   Store(shared_[index].gtid, uint64_t{0});
   Store(shared_[index].switch_time, int64_t{0});
