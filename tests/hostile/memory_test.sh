@@ -24,3 +24,8 @@ h_case "cpu_data and status words have holes" punch_holes waits
 h_case "the files of the shared memory are unlinked" unlink lives
 h_case "the directory of the shared memory is removed" remove_directory lives
 h_case "other things have the names of the files" replace lives
+
+t_begin "nothing is left when ghostd ends"
+e_kernel_stop && [ "$STATUS" = 0 ] || t_fail "it ends with $STATUS"
+[ ! -e "$H_SHM" ] || t_fail "left: $(ls -lR "$H_SHM")"
+t_pass

@@ -12,7 +12,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -190,8 +192,8 @@ void RegionStore::RemoveAll() {
 }
 
 void RegionStore::RemoveDirectory(const std::string& directory) {
-  for (const std::string& name : ListDirectory(directory)) unlink(absl::StrCat(directory, "/", name).c_str());
-  rmdir(directory.c_str());
+  std::error_code ignored;
+  std::filesystem::remove_all(directory, ignored);  // whatever somebody has put there
 }
 
 }  // namespace ghost::usermode
