@@ -16,7 +16,8 @@
 #
 # CMD runs as root, in the folder where this was called, and sees this machine's files; what it changes is forgotten.
 # Its output comes as it is written, and its exit status is this script's. Standard input is empty. There is no network.
-# With it end all processes that it has started. On a ghost kernel, ghostfs is mounted at /sys/fs/ghost.
+# With it end all processes that it has started. On a ghost kernel, ghostfs is mounted at /sys/fs/ghost. Of the caller's
+# variables CMD has PATH, HOME, LANG, LC_ALL, TERM and TZ, and besides VM_ACCEL, kvm or tcg; others with env NAME=VALUE.
 #
 # Exit status: CMD's own; 2 usage; 124 time is up; 125 there is no machine (no QEMU, no kernel, it did not boot).
 set -uo pipefail
@@ -35,8 +36,9 @@ ACCEL=auto
 CACHE=
 COMMAND=()
 
-SCRATCH=   # this run's own folder
-MACHINE=   # the pid that is the virtual machine to us
+SCRATCH=     # this run's own folder
+MACHINE=     # the pid that is the virtual machine to us
+FOLLOWERS=() # the pids that copy the command's output
 
 complain() { # MESSAGE [HINT]
   echo "run.sh: $1" >&2
@@ -102,7 +104,7 @@ check_tools() {
     no_machine "no busybox (a static one, with switch_root)" "apt-get install busybox-static, or util/setup.sh"
   [ -z "$CACHE" ] || mkdir -p "$CACHE" 2>/dev/null || usage "--cache $CACHE: cannot be made"
   if [ -z "$CACHE" ]; then
-    if [ "$(id -u)" = 0 ]; then CACHE=/var/cache/ghost-vm; else CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/ghost-vm; fi
+    if [ "$(id -u)" = 0 ]; then CACHE=/var/cache/ghost-vm; else CACHE=${XDG_CACHE_HOME:-${HOME-}/.cache}/ghost-vm; fi
     mkdir -p "$CACHE" 2>/dev/null || no_machine "cannot make $CACHE" "name a folder with --cache"
   fi
   if [ -n "$RESULTS" ]; then
@@ -176,6 +178,7 @@ write_channel() {
     for name in PATH HOME LANG LC_ALL TERM TZ; do
       [ -z "${!name-}" ] || printf 'export %s=%q\n' "$name" "${!name}"
     done
+    echo "export VM_ACCEL=$ACCEL"
     printf 'exec'
     printf ' %q' "${COMMAND[@]}"
     echo
@@ -185,7 +188,12 @@ write_channel() {
 cleanup() {
   if [ -n "$MACHINE" ]; then
     kill "$MACHINE" 2>/dev/null
-    wait "$MACHINE" 2>/dev/null
+    await
+  fi
+  # They see the machine's end, too, but a moment later.
+  if [ ${#FOLLOWERS[@]} -gt 0 ]; then
+    kill "${FOLLOWERS[@]}" 2>/dev/null
+    { wait "${FOLLOWERS[@]}"; } 2>/dev/null
   fi
   [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"
 }
@@ -235,15 +243,16 @@ main() {
   share channel "$SCRATCH/channel" off
   [ -z "$RESULTS" ] || share results "$RESULTS" off
   [ -z "$MODULES" ] || share modules "$MODULES" on
-  local console=${RESULTS:-$SCRATCH}/console.log status stream followers=()
+  local console=${RESULTS:-$SCRATCH}/console.log status stream
   machine "$TIMEOUT" "$ACCEL" "$console" "${SHARES[@]}"
   for stream in stdout stderr; do
     tail -c +1 -s 0.1 --pid="$MACHINE" -f "$SCRATCH/channel/$stream" >&$([ $stream = stdout ] && echo 1 || echo 2) &
-    followers+=($!)
+    FOLLOWERS+=($!)
   done
   await
   status=$?
-  wait "${followers[@]}"
+  wait "${FOLLOWERS[@]}"
+  FOLLOWERS=()
   [ -s "$SCRATCH/channel/status" ] || explain "$status" "$console"
   exit "$(cat "$SCRATCH/channel/status")"
 }
