@@ -107,9 +107,9 @@ for signal in TERM INT KILL; do
   t_begin "SIG$signal ends the machine with it"
   needs_machine
   # A background job of a script ignores SIGINT, and what it starts can't change that: hence env.
-  e_start vm env --default-signal=INT "$RUN" --results "$T/$signal" -- sleep 1000
-  e_until 60 grep -aqs "ghost_vm: booted" "$T/$signal/console.log" || t_fail "it does not boot: $(cat "$T/vm.err")"
-  e_stop vm $signal || t_fail
+  e_start killed env --default-signal=INT "$RUN" --results "$T/$signal" -- sleep 1000
+  e_until 60 grep -aqs "ghost_vm: booted" "$T/$signal/console.log" || t_fail "it does not boot: $(cat "$T/killed.err")"
+  e_stop killed $signal || t_fail
   [ $STATUS -gt 128 ] || t_fail "exit status $STATUS"
   # A kill -9 leaves it no time for its folder.
   [ $signal != KILL ] || { e_until 10 nothing_left >/dev/null; rm -rf "$T"/ghost-vm.*; }
