@@ -108,7 +108,7 @@ for signal in TERM INT KILL; do
   needs_machine
   # A background job of a script ignores SIGINT, and what it starts can't change that: hence env.
   e_start killed env --default-signal=INT "$RUN" --results "$T/$signal" -- sleep 1000
-  e_until 60 grep -aqs "ghost_vm: booted" "$T/$signal/console.log" || t_fail "it does not boot: $(cat "$T/killed.err")"
+  e_until 200 grep -aqs "ghost_vm: booted" "$T/$signal/console.log" || t_fail "it does not boot: $(cat "$T/killed.err")"
   e_stop killed $signal || t_fail
   [ $STATUS -gt 128 ] || t_fail "exit status $STATUS"
   # A kill -9 leaves it no time for its folder.
