@@ -229,7 +229,7 @@ void Scheduler::PickAgent(Cpu& cpu) {
   if (cpu.other_class || (cpu.run_flags & DEFER_LATCHED_PREEMPTION_BY_AGENT) == 0) {
     PreemptLatched(cpu);
   } else if (cpu.latched != nullptr) {
-    kernel_.ticker.Need();
+    kernel_.ticker.NeedForDeferred();
   }
   if (agent.parked) Resume(agent);
 }

@@ -24,14 +24,16 @@ int64_t ToNs(const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000
 
 Ticker::Ticker(Kernel& kernel) : kernel_(kernel), state_(kernel.state) {}
 
-bool Ticker::Wanted() const {
+bool Ticker::Wanted() {
   for (const auto& enclave : state_.enclaves) {
     const Tunables& tunables = enclave->tunables;
     if (tunables.deliver_ticks || tunables.commit_at_tick || tunables.runnable_timeout_ms != 0) return true;
   }
+  if (!deferred_) return false;  // all CPUs are looked at only then: there may be hundreds
   for (const Cpu& cpu : state_.cpus) {
-    if (cpu.latched != nullptr && cpu.AgentRuns()) return true;  // a deferred preemption
+    if (cpu.latched != nullptr && cpu.AgentRuns()) return true;
   }
+  deferred_ = false;
   return false;
 }
 

@@ -25,6 +25,11 @@ class Ticker {
   // Something that a tick may concern has begun (a task got a CPU or became runnable, an agent runs, a tunable was
   // set).
   void Need() { needed_ = true; }
+  // … a latched task waits for an agent that runs.
+  void NeedForDeferred() {
+    needed_ = true;
+    deferred_ = true;
+  }
   // At the end of every entry into the core: arms the tick if it is needed.
   void Arm();
 
@@ -44,7 +49,7 @@ class Ticker {
     int64_t interval_ns = 0;
   };
 
-  bool Wanted() const;
+  bool Wanted();
   // The timer's owner still has its descriptor, as far as we can know.
   bool OwnerLives(const Timer& timer) const;
   void Tick();
@@ -56,6 +61,7 @@ class Ticker {
   State& state_;
   bool needed_ = false;
   bool armed_ = false;
+  bool deferred_ = false;                        // there may be CPUs with a deferred preemption
   absl::flat_hash_map<uint64_t, Timer> timers_;  // by timer id
 };
 

@@ -1,5 +1,7 @@
 #include "kernel/usermode/sim/simulation.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -29,6 +31,13 @@ MachineOptions ToMachineOptions(const SimulationOptions& options, WrapDriver wra
           .abi_versions = {options.abi},
           .costs = options.costs,
           .wrap_driver = options.check_every == 0 ? nullptr : std::move(wrap)};
+}
+
+// CPU time of this thread.
+double CpuSeconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
 }
 
 }  // namespace
@@ -208,6 +217,7 @@ absl::Status Simulation::RunUntil(int64_t when_ns) {
 
 absl::Status Simulation::Run() {
   const Time real_start = Time::Now();
+  const double cpu_start = CpuSeconds();
   StartAgents("");
   GHOST_RETURN_IF_ERROR(AwaitScheduler());
   enclave_ = agents_.back()->enclave();
@@ -232,6 +242,7 @@ absl::Status Simulation::Run() {
   if (options_.liveness_bound_ns > 0) GHOST_RETURN_IF_ERROR(CheckLiveness());
   summary.events = machine_.events().num_processed();
   summary.real_seconds = absl::ToDoubleSeconds(Time::Now() - real_start);
+  summary.cpu_seconds = CpuSeconds() - cpu_start;
   summary.agent_restarts = restarts_;
   if (agents_.back()->scheduler() != nullptr) {
     lost_messages_ += agents_.back()->scheduler()->runtime().TotalCounters().lost_messages;

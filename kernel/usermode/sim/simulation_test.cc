@@ -1,11 +1,17 @@
 // Whole simulations under the FIFO policy: schedules that anyone can check by hand, determinism, and faults.
 #include "kernel/usermode/sim/simulation.h"
 
+#include <algorithm>
 #include <iterator>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "schedulers/fifo/per_cpu/fifo_policy.h"
 
 namespace ghost::sim {
@@ -59,6 +65,149 @@ Result Simulate(const Workload& workload, SimulationOptions options) {
   result.last = trace.LastLines(30);
   result.summary = simulation.summary();
   return result;
+}
+
+// Who got the only CPU when, and when each ended: "runs a/102 0", "exited a/102 10000". Nothing costs time, so that
+// anyone can check it by hand.
+std::vector<std::string> Schedule(const char* text) {
+  const Workload workload = *ParseWorkload(text);
+  SimulationOptions options = Options(3);
+  options.num_cpus = 1;
+  options.costs = CostModel::Zero();
+  const Result result = Simulate(workload, options);
+  EXPECT_TRUE(result.status.ok()) << result.status;
+  std::vector<std::string> schedule;
+  for (const absl::string_view line : absl::StrSplit(result.trace, '\n')) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    if (words.size() < 5 || words[1] != "cpu") continue;
+    if (words[3] == "runs" && words[4] != "") schedule.push_back(absl::StrCat("runs ", words[4], " ", words[0]));
+    if (words[4] == "exited") schedule.push_back(absl::StrCat("exited ", words[3], " ", words[0]));
+  }
+  return schedule;
+}
+
+using Golden = std::vector<std::string>;
+
+TEST(GoldenTest, ThreeJobsInTheOrderInWhichTheyCame) {
+  EXPECT_EQ(Schedule("class a count 3 { run 10us }"),
+            (Golden{"runs a/102 0", "exited a/102 10000", "runs a/103 10000", "exited a/103 20000", "runs a/104 20000",
+                    "exited a/104 30000"}));
+}
+
+TEST(GoldenTest, TheConvoyEffect) {
+  EXPECT_EQ(Schedule("class long { run 100us }; class short count 2 { run 10us }"),
+            (Golden{"runs long/102 0", "exited long/102 100000", "runs short/103 100000", "exited short/103 110000",
+                    "runs short/104 110000", "exited short/104 120000"}));
+}
+
+TEST(GoldenTest, YieldGoesToTheBack) {
+  EXPECT_EQ(Schedule("class a count 2 { run 5us; yield; run 5us }"),
+            (Golden{"runs a/102 0", "runs a/103 5000", "runs a/102 10000", "exited a/102 15000", "runs a/103 15000",
+                    "exited a/103 20000"}));
+}
+
+// It is woken while the other one runs: its agent looks, and lets the one that was preempted go on first.
+TEST(GoldenTest, ASleeperQueuesBehindWhoRuns) {
+  EXPECT_EQ(Schedule("class sleeper { run 1us; sleep 4us; run 1us }; class busy { run 10us }"),
+            (Golden{"runs sleeper/102 0", "runs busy/103 1000", "runs busy/103 5000", "exited busy/103 11000",
+                    "runs sleeper/102 11000", "exited sleeper/102 12000"}));
+}
+
+// A wait that others depend on is no timer: whoever is woken from it goes before those that queue. (Whoever woke it was
+// preempted for the agent's look, and its message comes last: it goes on first.)
+TEST(GoldenTest, WhoWasWaitedForGoesBeforeThoseThatQueue) {
+  EXPECT_EQ(Schedule("class waiter { wait; run 1us }; class waker { run 5us; wake waiter; run 5us }; "
+                     "class c { run 3us }"),
+            (Golden{"runs waiter/102 0", "runs waker/103 0", "runs waker/103 5000", "exited waker/103 10000",
+                    "runs waiter/102 10000", "exited waiter/102 11000", "runs c/104 11000", "exited c/104 14000"}));
+}
+
+TEST(TraceTest, KeepsTheLastOfThemAndSaysHowManyItLost) {
+  const Workload workload = *ParseWorkload("duration 1ms; class a count 3 { loop { run 5us; sleep 5us } }");
+  Trace trace(50, {"a"});
+  SimulationOptions options = Options(1);
+  options.trace = &trace;
+  Simulation simulation(options, workload);
+  ASSERT_TRUE(simulation.Run().ok());
+  EXPECT_EQ(trace.size(), 50u);
+  EXPECT_GT(trace.dropped(), 100u);
+  const std::string text = trace.ToText();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 50);
+  EXPECT_TRUE(absl::EndsWith(text, trace.LastLines(3)));
+}
+
+TEST(TraceTest, ChromeSlicesBeginAndEnd) {
+  const Workload workload = *ParseWorkload("class a count 3 { run 10us }");
+  Trace trace(1 << 20, {"a"});
+  SimulationOptions options = Options(1);
+  options.trace = &trace;
+  Simulation simulation(options, workload);
+  ASSERT_TRUE(simulation.Run().ok());
+  const nlohmann::json json = nlohmann::json::parse(trace.ToChromeJson());
+  int open = 0;
+  int slices = 0;
+  for (const auto& event : json["traceEvents"]) {
+    const std::string phase = event["ph"];
+    if (phase == "M" || event["pid"] != 0) continue;
+    open += phase == "B" ? 1 : phase == "E" ? -1 : 0;
+    slices += phase == "B";
+    EXPECT_TRUE(open == 0 || open <= 4) << event;
+  }
+  EXPECT_EQ(open, 0);
+  EXPECT_EQ(slices, 3);
+}
+
+TEST(SummaryTest, AddsUp) {
+  const Workload workload = *ParseWorkload(
+      "duration 20ms; class worker count 2 { loop { serve } }; requests r to worker rate 20000 run 20us until 15ms");
+  SimulationOptions options = Options(3);
+  Simulation simulation(options, workload);
+  ASSERT_TRUE(simulation.Run().ok());
+  const Summary& summary = simulation.summary();
+  const Summary::Stream& stream = summary.streams[0];
+  EXPECT_EQ(stream.arrived, stream.response.count());
+  EXPECT_NEAR(static_cast<double>(stream.arrived), 300, 60);
+  EXPECT_GE(stream.response.Percentile(0.01), 20'000u);
+  uint64_t tasks_ns = 0;
+  for (const Summary::Cpu& cpu : summary.cpus) {
+    tasks_ns += cpu.ghost_ns;
+    EXPECT_LE(cpu.ghost_ns + cpu.ordinary_ns + cpu.agent_ns, static_cast<uint64_t>(summary.duration_ns));
+  }
+  EXPECT_EQ(tasks_ns, stream.arrived * 20'000);
+  EXPECT_EQ(tasks_ns, summary.classes[0].cpu_ns);
+  EXPECT_TRUE(nlohmann::json::accept(summary.ToJson()));
+}
+
+TEST(FaultsTest, SpecsAndTheirErrors) {
+  const FaultRates rates = *ParseFaults("kill=0.5,hotplug");
+  EXPECT_DOUBLE_EQ(rates.kill, 0.5);
+  EXPECT_GT(rates.hotplug, 0);
+  EXPECT_DOUBLE_EQ(rates.busy, 0);
+  EXPECT_GT(ParseFaults("all")->busy, 0);
+  for (const char* bad : {"kil", "kill=", "kill=x", "kill=-1", "kill=1e9", "kill,,", "all,kill"}) {
+    EXPECT_FALSE(ParseFaults(bad).ok()) << bad;
+  }
+}
+
+// The checks can fail: nobody schedules after the faults.
+TEST(FaultsTest, ATaskThatNeverRunsIsFound) {
+  class Lazy : public SteppedScheduler {
+   public:
+    explicit Lazy(Enclave* enclave, const SchedulerOptions& options) : inner_(enclave, options) {}
+    absl::Status Start() override { return inner_.Start(); }
+    Outcome Step(int, Time) override { return {}; }
+    uint64_t Messages(int) const override { return 0; }
+    const Runtime& runtime() const override { return inner_.runtime(); }
+
+   private:
+    PerCpuScheduler<FifoPolicy> inner_;
+  };
+  const Workload workload = *ParseWorkload("duration 1ms; class a { run 10us }");
+  SimulationOptions options = Options(1);
+  options.scheduler = [](Enclave* enclave, const SchedulerOptions& o) { return std::make_unique<Lazy>(enclave, o); };
+  Simulation simulation(options, workload);
+  const absl::Status status = simulation.Run();
+  EXPECT_EQ(status.message().substr(0, 34), "1 runnable tasks have not run with") << status;
 }
 
 class SeedsTest : public testing::TestWithParam<uint64_t> {};

@@ -41,9 +41,9 @@ std::string HistogramJson(const Histogram& h) {
 
 std::string Summary::ToText() const {
   std::string text =
-      absl::StrFormat("seed %u, abi %u, %.3f ms on %u cpus: %u events in %.3f s (%.2f million/s)\n", seed, abi,
-                      static_cast<double>(duration_ns) / 1e6, cpus.size(), events, real_seconds,
-                      real_seconds == 0 ? 0 : static_cast<double>(events) / real_seconds / 1e6);
+      absl::StrFormat("seed %u, abi %u, %.3f ms on %u cpus: %u events in %.3f s of cpu time (%.2f million/s)\n", seed,
+                      abi, static_cast<double>(duration_ns) / 1e6, cpus.size(), events, cpu_seconds,
+                      cpu_seconds == 0 ? 0 : static_cast<double>(events) / cpu_seconds / 1e6);
   uint64_t runs = 0;
   for (const Class& c : classes) {
     runs += c.runs;
@@ -85,10 +85,11 @@ std::string Summary::ToText() const {
 
 std::string Summary::ToJson() const {
   std::string json = absl::StrFormat(
-      "{\"seed\": %u, \"abi\": %u, \"duration_ns\": %d, \"events\": %u, \"real_seconds\": %.6f, \"events_per_second\": "
+      "{\"seed\": %u, \"abi\": %u, \"duration_ns\": %d, \"events\": %u, \"real_seconds\": %.6f, \"cpu_seconds\": %.6f, "
+      "\"events_per_second\": "
       "%.0f,\n \"faults\": %u, \"agent_restarts\": %u, \"lost_messages\": %u,\n \"commits\": {",
-      seed, abi, duration_ns, events, real_seconds, real_seconds == 0 ? 0 : static_cast<double>(events) / real_seconds,
-      faults, agent_restarts, lost_messages);
+      seed, abi, duration_ns, events, real_seconds, cpu_seconds,
+      cpu_seconds == 0 ? 0 : static_cast<double>(events) / cpu_seconds, faults, agent_restarts, lost_messages);
   const char* separator = "";
   for (size_t i = 0; i < commits.size(); ++i) {
     if (commits[i] == 0) continue;

@@ -42,6 +42,7 @@ struct Summary {
   uint32_t abi = 0;
   int64_t duration_ns = 0;  // virtual
   double real_seconds = 0;
+  double cpu_seconds = 0;  // of this thread
   uint64_t events = 0;
   std::array<uint64_t, kTxnStates> commits = {};  // by final state
   std::vector<Class> classes;
