@@ -200,7 +200,8 @@ class Agent {
   // A local commit that must succeed: the task runs.
   void Run(Task& task, uint16_t run_flags = 0);
   // RUN(0): gives the CPU up until it is woken. Returns when it sleeps, or is back.
-  void Yield(int run_flags = 0);
+  void Yield(int run_flags = 0) { YieldAt(FreshBarrier(), run_flags); }
+  void YieldAt(uint32_t barrier, int run_flags = 0);
   int64_t Ping(int cpu);
   int64_t RunIoctl(const ghost_ioc_run& arguments);
 

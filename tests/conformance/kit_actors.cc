@@ -231,8 +231,7 @@ void Agent::Run(Task& task, uint16_t run_flags) {
   run_.Want("commit", std::string("COMPLETE"), Commit(cpu_, task, {.run_flags = run_flags}));
 }
 
-void Agent::Yield(int run_flags) {
-  const uint32_t barrier = FreshBarrier();
+void Agent::YieldAt(uint32_t barrier, int run_flags) {
   auto* arguments =
       New<ghost_ioc_run>(run_, {.gtid = 0, .agent_barrier = barrier, .run_cpu = cpu_, .run_flags = run_flags});
   PostAndSettle({Op::kIoctl, {static_cast<uint64_t>(enclave_.ctl()), GHOST_IOC_RUN, Address(arguments)}});

@@ -223,6 +223,8 @@ void Tasks::OnExited(int64_t gtid) {
     // A ghost kernel's task blocks for the last time before it is dead.
     kernel_.messenger.Blocked(*task);
     if (was_current && (cpu.run_flags & RTLA_ON_BLOCKED) != 0) kernel_.scheduler.ScheduleAgent(cpu);
+    // Death comes after the last switch: an agent that is picked there has a barrier that is older than TASK_DEAD.
+    if (was_current) kernel_.scheduler.Settle();
   }
   const bool told = kernel_.messenger.Dead(*task);
   task->word.SetOffCpu();
