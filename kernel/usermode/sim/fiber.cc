@@ -7,10 +7,18 @@
 #include "lib/base/logging.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
+#endif
+
+// For functions in which ThreadSanitizer changes fibers: it would take their end off the other fiber's stack of calls.
+#if defined(__SANITIZE_THREAD__)
+#define GHOST_CHANGES_FIBERS __attribute__((no_sanitize("thread")))
+#else
+#define GHOST_CHANGES_FIBERS
 #endif
 
 namespace ghost::sim {
@@ -20,6 +28,21 @@ namespace {
 constexpr size_t kStackSize = size_t{256} << 10;
 
 struct Cancelled {};
+
+class Stacks {
+ public:
+  boost::context::stack_context allocate() { return stacks_.allocate(); }
+  void deallocate(boost::context::stack_context& stack) {
+#if defined(__SANITIZE_ADDRESS__)
+    // Whoever maps these pages next must not find the red zones of frames that were here.
+    ASAN_UNPOISON_MEMORY_REGION(static_cast<std::byte*>(stack.sp) - stack.size, stack.size);
+#endif
+    stacks_.deallocate(stack);
+  }
+
+ private:
+  boost::context::protected_fixedsize_stack stacks_{kStackSize};
+};
 
 thread_local Fiber* current = nullptr;
 
@@ -44,7 +67,7 @@ struct Fiber::Impl {
 #endif
 
   // Each is called by the side that it names, right before it leaves or right after it has arrived.
-  void ResumerLeaves(void** fake_stack) {
+  GHOST_CHANGES_FIBERS void ResumerLeaves(void** fake_stack) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(fake_stack, static_cast<std::byte*>(stack.sp) - stack.size, stack.size);
 #endif
@@ -65,7 +88,7 @@ struct Fiber::Impl {
     __sanitizer_finish_switch_fiber(own_fake_stack, &resumer_bottom, &resumer_size);
 #endif
   }
-  void FiberLeaves(bool for_ever) {
+  GHOST_CHANGES_FIBERS void FiberLeaves(bool for_ever) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(for_ever ? nullptr : &own_fake_stack, resumer_bottom, resumer_size);
 #endif
@@ -84,6 +107,10 @@ struct Fiber::Impl {
     }
     finished = true;
     FiberLeaves(/*for_ever=*/true);
+#if defined(__SANITIZE_THREAD__)
+    // A return would be taken off the resumer's stack of calls, with those of all that has called this.
+    (void)std::move(context).resume();
+#endif
     return std::move(context);
   }
 };
@@ -105,10 +132,10 @@ void Fiber::Resume() {
   Impl& impl = *impl_;
   GHOST_CHECK(current == nullptr && !impl.finished);
   if (!std::exchange(impl.started, true)) {
-    boost::context::protected_fixedsize_stack allocator(kStackSize);
-    impl.stack = allocator.allocate();
+    Stacks stacks;
+    impl.stack = stacks.allocate();
     impl.context = boost::context::fiber(
-        std::allocator_arg, boost::context::preallocated(impl.stack.sp, impl.stack.size, impl.stack), allocator,
+        std::allocator_arg, boost::context::preallocated(impl.stack.sp, impl.stack.size, impl.stack), stacks,
         [&impl](boost::context::fiber&& resumer) { return impl.Main(std::move(resumer)); });
   }
   void* fake_stack = nullptr;
@@ -117,6 +144,13 @@ void Fiber::Resume() {
   boost::context::fiber suspended = std::move(impl.context).resume();
   impl.ResumerIsBack(fake_stack);
   current = nullptr;
+#if defined(__SANITIZE_THREAD__)
+  if (impl.finished) {
+    new boost::context::fiber(std::move(suspended));  // leaked: its end would resume it
+    Stacks().deallocate(impl.stack);
+    return;
+  }
+#endif
   // Empty, and its stack freed, once it has finished.
   impl.context = std::move(suspended);
 }
