@@ -107,7 +107,7 @@ absl::StatusOr<Column> Test(const std::string& kernel, uint32_t abi) {
       });
   const Totals totals = Count(column);
   std::cout << kernel << ", ABI " << abi << ": " << totals.ok << " ok, " << totals.differ << " differ, "
-            << totals.skipped << " skipped" << std::endl;
+            << totals.skipped << " skipped, " << totals.not_here << " not of this ABI" << std::endl;
   return column;
 }
 
@@ -140,7 +140,7 @@ ProgramInfo Program() {
                    "conformance --ghostfs /sys/fs/ghost --abi 69   # a real ghost kernel",
                    "conformance --filter 'CREATE_QUEUE' --abi 91   # some of the rules", "conformance --list"},
       .notes =
-          "A line for each rule: ok, DIFFERS (what was expected, what was seen) or skipped (why). Needs root.\n"
+          "A line for each rule: ok, DIFFERS (what was expected, what was seen), skipped (why) or n/a. Needs root.\n"
           "Exit codes: 0 nothing differs, 1 something does, 2 usage, 3 no ghost kernel or not this ABI.\n",
   };
 }

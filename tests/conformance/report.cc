@@ -23,8 +23,9 @@ constexpr char kIntroduction[] =
     bazel-bin/tests/conformance/conformance --list
 
 It is one program that needs nothing but root, and it prints for each rule `ok`, `DIFFERS` with what was expected and
-what was seen, or `skipped` with the reason. Sections 0 to 12 are those of the kernel's description; 13 is what was
-recorded on a real kernel, line by line; 14 is what the public implementation's own tests ask of a kernel.
+what was seen, `skipped` with the reason, or `n/a`: not a rule of this ABI. Sections 0 to 12 are those of the kernel's
+description; 13 is what was recorded on a real kernel, line by line; 14 is what the public implementation's own tests
+ask of a kernel.
 
 Below is what the simulation and ghostd do. Where the result is not the same at ABI 69, 84 and 91, the versions stand
 behind it. This page is written by the program (a test compares it with the simulation's results):
@@ -95,6 +96,8 @@ const char* Word(Verdict::Kind kind) {
       return "DIFFERS";
     case Verdict::Kind::kSkipped:
       return "skipped";
+    case Verdict::Kind::kNotHere:
+      return "n/a";
   }
   return "?";
 }
@@ -150,7 +153,8 @@ Totals Count(const Column& column) {
     if (!verdict.has_value()) continue;
     ++(verdict->kind == Verdict::Kind::kOk        ? totals.ok
        : verdict->kind == Verdict::Kind::kDiffers ? totals.differ
-                                                  : totals.skipped);
+       : verdict->kind == Verdict::Kind::kSkipped ? totals.skipped
+                                                  : totals.not_here);
   }
   return totals;
 }
@@ -165,7 +169,7 @@ void WriteXml(std::ostream& out, const Column& column) {
   out << "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites><testsuite name=\"" << suite << "\">\n";
   for (size_t i = 0; i < column.verdicts.size(); ++i) {
     const auto& verdict = column.verdicts[i];
-    if (!verdict.has_value()) continue;
+    if (!verdict.has_value() || verdict->kind == Verdict::Kind::kNotHere) continue;
     out << absl::StrFormat("<testcase classname=\"%s\" name=\"%s\" status=\"run\" time=\"%.3f\">", suite,
                            Xml(AllRules()[i].Name()), verdict->seconds);
     if (verdict->kind == Verdict::Kind::kDiffers) out << "<failure message=\"" << Xml(verdict->text) << "\"/>";

@@ -19,7 +19,7 @@ struct Column {
 };
 
 struct Totals {
-  int ok = 0, differ = 0, skipped = 0;
+  int ok = 0, differ = 0, skipped = 0, not_here = 0;
 };
 Totals Count(const Column& column);
 

@@ -29,6 +29,10 @@ void Run::Differ(const std::string& text) {
   if (!over()) verdict_ = {.kind = Verdict::Kind::kDiffers, .text = text};
 }
 
+void Run::OfThisAbi(bool is_so, const std::string& reason) {
+  if (!is_so && !over()) verdict_ = {.kind = Verdict::Kind::kNotHere, .text = reason};
+}
+
 void Run::Skip(const std::string& reason) {
   if (!over()) verdict_ = {.kind = Verdict::Kind::kSkipped, .text = reason};
 }

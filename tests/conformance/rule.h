@@ -26,8 +26,9 @@
 namespace ghost::conformance {
 
 struct Verdict {
-  enum class Kind { kOk, kDiffers, kSkipped } kind = Kind::kOk;
-  std::string text;  // the difference, or why it was skipped
+  // kNotHere: the rule is not one of this ABI.
+  enum class Kind { kOk, kDiffers, kSkipped, kNotHere } kind = Kind::kOk;
+  std::string text;  // the difference, or why it was not tested
   double seconds = 0;
 };
 
@@ -53,6 +54,8 @@ class Run {
   void Need(bool have, const std::string& reason) {
     if (!have) Skip(reason);
   }
+  // The rule is one of this ABI only if `is_so`; `reason` says why it is not.
+  void OfThisAbi(bool is_so, const std::string& reason);
   bool over() const { return verdict_.kind != Verdict::Kind::kOk; }
   // World::Await, but at once once the verdict stands. `what` is said if it does not come.
   bool Await(const std::string& what, absl::FunctionRef<bool()> done);

@@ -106,7 +106,8 @@ constexpr Recorded kCalls[] = {
 class CallStory : public Story {
  public:
   void Step(Run& run, size_t index) override {
-    if (run.abi().number != 69) return run.Skip("recorded at ABI 69");
+    run.OfThisAbi(run.abi().number == 69, "recorded at ABI 69");
+    if (run.over()) return;
     if (run.traits().num_cpus != 4) return run.Skip("recorded with 4 CPUs");
     Stage& stage = Begin(run);
     const Recorded& recorded = kCalls[index];

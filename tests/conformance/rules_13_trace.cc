@@ -352,7 +352,8 @@ class Trace {
 class TraceStory : public Story {
  public:
   void Step(Run& run, size_t index) override {
-    if (run.abi().number != 69) return run.Skip("recorded at ABI 69");
+    run.OfThisAbi(run.abi().number == 69, "recorded at ABI 69");
+    if (run.over()) return;
     if (run_ == nullptr) {
       run_ = std::make_unique<Run>(run);
       trace_ = std::make_unique<Trace>(*run_);

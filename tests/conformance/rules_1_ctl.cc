@@ -143,7 +143,7 @@ RULE("1.4", "a number beyond int: ERANGE without gtids (ABI 69), else a gtid: ES
 }
 
 RULE("1.4", "a gtid enters its thread, from ABI 70") {
-  run.Need(run.abi().tasks_accept_gtid, "this ABI's tasks takes thread ids only");
+  run.OfThisAbi(run.abi().tasks_accept_gtid, "this ABI's tasks takes thread ids only");
   Enclave enclave(run);
   Actor& thread = *run.world().NewProcess();
   const std::string gtid = std::to_string(enclave.GtidOf(thread));

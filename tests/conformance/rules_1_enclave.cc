@@ -79,13 +79,13 @@ const bool kFilesAdded = [] {
 }();
 
 RULE("1.2", "deliver_agent_runnability: from ABI 72, mode 0664, 0 at first") {
-  run.Need(run.abi().agent_runnability, "this ABI has no such file");
+  run.OfThisAbi(run.abi().agent_runnability, "this ABI has no such file");
   Enclave enclave(run);
   run.Want("text", std::string("0"), enclave.Read("deliver_agent_runnability"));
 }
 
 RULE("1.2", "deliver_cpu_availability: from ABI 71, mode 0664, 0 at first") {
-  run.Need(run.abi().cpu_availability, "this ABI has no such file");
+  run.OfThisAbi(run.abi().cpu_availability, "this ABI has no such file");
   Enclave enclave(run);
   run.Want("text", std::string("0"), enclave.Read("deliver_cpu_availability"));
 }

@@ -214,13 +214,13 @@ RULE("1.1", "create: an option that is unknown is ignored while there are no nam
 }
 
 RULE("1.1", "create: gid=N is the group, too") {
-  run.Need(run.abi().named_create_options, "this ABI has no named options");
+  run.OfThisAbi(run.abi().named_create_options, "this ABI has no named options");
   Enclave enclave(run, {.create_options = "gid=100"});
   run.Want("group", gid_t{100}, run.world().Stat(enclave.name()).value_or(FileInfo{}).gid);
 }
 
 RULE("1.1", "create: an ephemeral enclave goes with its last agent and descriptor of ctl") {
-  run.Need(run.abi().named_create_options, "this ABI has no named options");
+  run.OfThisAbi(run.abi().named_create_options, "this ABI has no named options");
   Enclave enclave(run, {.create_options = "ephemeral"});
   Agent agent(enclave, 0);
   Close(run, enclave.ctl());

@@ -222,7 +222,7 @@ RULE("4", "TASK_PRIORITY_CHANGED with the new nice, from ABI 75; a running task 
 }
 
 RULE("4", "TASK_PRIORITY_CHANGED of a sleeping task, by somebody else: the agent is woken") {
-  run.Need(run.abi().priority_changed, "this ABI has no such message");
+  run.OfThisAbi(run.abi().priority_changed, "this ABI has no such message");
   Enclave enclave(run);
   Agent agent(enclave, 0);
   Task task(enclave, "W", {.asleep = true});
@@ -293,7 +293,7 @@ RULE("4", "no CPU_TICK without deliver_ticks") {
 }
 
 RULE("4", "CPU_TICK says whether the agent was current, from ABI 90") {
-  run.Need(run.abi().cpu_tick_size > 4, "this ABI's message does not say");
+  run.OfThisAbi(run.abi().cpu_tick_size > 4, "this ABI's message does not say");
   Enclave enclave(run);
   Agent agent(enclave, 0);
   run.Want("deliver_ticks", int64_t{1}, enclave.Write("deliver_ticks", "1"));
@@ -313,7 +313,7 @@ RULE("4", "CPU_NOT_IDLE when another class takes the CPU of an idle run with NEE
 }
 
 RULE("4", "CPU_BUSY and CPU_AVAILABLE with deliver_cpu_availability, from ABI 71") {
-  run.Need(run.abi().cpu_availability, "this ABI has no such message");
+  run.OfThisAbi(run.abi().cpu_availability, "this ABI has no such message");
   run.Need(run.traits().simulated, "other classes' load is not seen by ghostd");
   Enclave enclave(run);
   Agent agent(enclave, 0);
@@ -328,7 +328,7 @@ RULE("4", "CPU_BUSY and CPU_AVAILABLE with deliver_cpu_availability, from ABI 71
 }
 
 RULE("4", "CPU_AGENT_BLOCKED and CPU_AGENT_WAKEUP with deliver_agent_runnability, from ABI 72") {
-  run.Need(run.abi().agent_runnability, "this ABI has no such message");
+  run.OfThisAbi(run.abi().agent_runnability, "this ABI has no such message");
   run.Need(run.traits().simulated || !run.traits().user_mode, "ghostd does not see its agents sleep");
   Enclave enclave(run);
   Agent agent(enclave, 0);

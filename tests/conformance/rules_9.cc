@@ -195,7 +195,7 @@ RULE("12", "disable my bpf_prog_load: bpf(BPF_PROG_LOAD) of the process fails wi
 // ---- 14 ----
 
 RULE("14", "agent_test GetStatusWordInfo: a CPU that can't be: EINVAL") {
-  run.Need(run.abi().number >= 75, "kernels of ABI 69 give ENODEV");
+  run.OfThisAbi(run.abi().number >= 75, "kernels of ABI 69 give ENODEV");
   Enclave enclave(run);
   run.Want("-1", Errno(EINVAL), ResultText(enclave.GetInfo(GHOST_AGENT, ~uint64_t{0})));
   run.Want("99999", Errno(EINVAL), ResultText(enclave.GetInfo(GHOST_AGENT, 99999)));
