@@ -147,7 +147,7 @@ class Ghostd {
       dup2(in.get(), STDOUT_FILENO);
       const int log_fd = open(log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       if (log_fd >= 0) dup2(log_fd, STDERR_FILENO);
-      execl(program_.c_str(), "ghostd", mount_flag.c_str(), abi_flag.c_str(), cpus_flag.c_str(), nullptr);
+      execl(program_.c_str(), "ghostd", "--check", mount_flag.c_str(), abi_flag.c_str(), cpus_flag.c_str(), nullptr);
       return 127;
     });
     if (!child.ok()) return child.status();

@@ -15,6 +15,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "kernel/usermode/core/invariant_checker.h"
 #include "kernel/usermode/sim/machine.h"
 #include "lib/base/cpu_set.h"
 #include "tests/conformance/sim_actor.h"
@@ -90,6 +91,7 @@ class SimWorld : public World, public SimHost {
 
   // A thread in a process of the machine's, asleep.
   SimActor& MakeThread(Process& process);
+  std::unique_ptr<usermode::Driver> MakeChecker(usermode::Driver* driver);
   void StartMachine();
   // The thread, one of those that the machine makes for agents, has yet to become one: it follows its program.
   SimActor& Start(SimActor& actor);
@@ -102,6 +104,8 @@ class SimWorld : public World, public SimHost {
 
   const uint32_t abi_;
   Traits traits_;
+  std::string violations_;                         // of the kernel's invariants, in this case
+  usermode::InvariantChecker* checker_ = nullptr;  // the machine's
   std::unique_ptr<Machine> machine_;
   std::vector<std::unique_ptr<SimActor>> actors_;
   std::vector<std::unique_ptr<Process>> forked_;
@@ -114,11 +118,25 @@ class SimWorld : public World, public SimHost {
 
 // ---- The world ----
 
+std::unique_ptr<usermode::Driver> SimWorld::MakeChecker(usermode::Driver* driver) {
+  auto checker = std::make_unique<usermode::InvariantChecker>(
+      driver, usermode::InvariantChecker::Options{
+                  .on_violation = [this](const std::string& what) { absl::StrAppend(&violations_, what, "; "); },
+                  .exact_time = true});
+  checker_ = checker.get();
+  return checker;
+}
+
 void SimWorld::StartMachine() {
   usermode::CoreOptions limits;
   limits.nr_cpus = kCpuNumbers;
-  machine_ = std::make_unique<Machine>(sim::MachineOptions{
-      .num_cpus = kCpus, .abi_versions = {abi_}, .costs = sim::CostModel::Zero(), .limits = limits});
+  machine_ = std::make_unique<Machine>(
+      sim::MachineOptions{.num_cpus = kCpus,
+                          .abi_versions = {abi_},
+                          .costs = sim::CostModel::Zero(),
+                          .limits = limits,
+                          .wrap_driver = [this](usermode::Driver* driver) { return MakeChecker(driver); }});
+  machine_->core().SetObserver(checker_);
   machine_->driver().on_kill_agent = [this](sim::Tid tid) {
     machine_->At(machine_->now_ns(), [this, tid] { KillProcess(ActorOf(tid)->owner()); });
   };
@@ -219,7 +237,7 @@ std::string SimWorld::EndCase() {
   for (const std::string& name : names) {
     if (absl::StartsWith(name, "enclave_")) absl::StrAppend(&problem, name, " does not go away; ");
   }
-  machine_->core().CheckInvariants();
+  problem += std::exchange(violations_, "");
   if (const size_t left = machine_->driver().num_regions(); left > 0) {
     absl::StrAppend(&problem, left, " regions of memory are left; ");
   }
