@@ -88,6 +88,12 @@ void Enclave::WithdrawOnline() {
 
 bool Enclave::DiscoverOne(const StatusWord& word, Channel* channel,
                           const std::function<void(const DiscoveredTask&)>& visit) {
+  // Of somebody who is gone. His gtid must not be asked for: he may be back, with another word, whose barrier may be
+  // the same by chance; until this word is freed, nothing is told of him.
+  if (word.can_free()) {
+    status_words_.Free(word);
+    return false;
+  }
   DiscoveredTask task;
   // The barrier first: whatever the rest says is at least as new, and Associate refuses it if more has happened.
   task.barrier = word.barrier();

@@ -155,6 +155,21 @@ TEST_F(DiscoverTest, WordsOfTheDeadAreFreed) {
   EXPECT_EQ(mock_->calls().frees, 1);
 }
 
+// ghostsim, faults, seed 5941: it left and came back while there was no agent, and both its words had the same barrier.
+// The kernel told nothing of it for as long as its first word was there.
+TEST_F(DiscoverTest, TheFirstWordOfOneWhoIsBackIsFreed) {
+  mock_->PostNew(MockGtid(1));
+  mock_->SetFlag(MockGtid(1), GHOST_SW_F_CANFREE, true);
+  mock_->SetFlag(MockGtid(1), GHOST_SW_TASK_MSG_GATED, true);
+  mock_->on_ioctl = [&](unsigned long number, void*) -> std::optional<int> {
+    if (number == GHOST_IOC_ASSOC_QUEUE) return GHOST_ASSOC_SF_BRAND_NEW;  // the second word's barrier is the same
+    return std::nullopt;
+  };
+  mock_->ResetCalls();
+  EXPECT_TRUE(Discover().empty());
+  EXPECT_EQ(mock_->calls().frees, 1);
+}
+
 TEST_F(DiscoverTest, ATaskThatChangesMeanwhileIsLookedAtAgain) {
   const int64_t task = MockGtid(1);
   mock_->PostNew(task);
