@@ -324,8 +324,9 @@ int Main(int argc, char** argv) {
   Ghostd ghostd;
   if (absl::Status status = ghostd.Start(*settings); !status.ok()) return Report(kName, status);
   if (!ghostd.GateNote().empty()) {
-    std::cerr << kName << ": threads are held at each of their system calls, which is slower: " << ghostd.GateNote()
-              << std::endl;
+    // In one write: others print at the same time.
+    std::cerr << absl::StrCat(
+        kName, ": threads are held at each of their system calls, which is slower: ", ghostd.GateNote(), "\n");
   }
   if (ghostd.ptrace_scope() == PtraceScope::kConsenting) {
     std::cerr << kName << ": Yama's ptrace_scope is 1: only programs that this user's `ghostctl run` starts can enter"
