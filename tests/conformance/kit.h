@@ -261,6 +261,18 @@ class Task {
   ghost_sw_info sw_ = {};
 };
 
+// Agents on CPUs 0 and 1, of one process; all tasks' messages go to the first one's queue.
+//
+//     TwoAgents two(run);
+//     auto& [enclave, first, second, leader, a, b] = two;
+struct TwoAgents {
+  explicit TwoAgents(Run& run);
+  Enclave enclave;
+  Queue first, second;
+  Actor& leader;  // a's thread, and the maker of b's
+  Agent a, b;
+};
+
 std::string StateName(int32_t txn_state);
 // "INUSE|ALLOC|RUNNABLE": as the recordings write them.
 std::string FlagNames(uint32_t sw_flags);

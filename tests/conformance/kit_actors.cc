@@ -294,4 +294,14 @@ int64_t Task::Result() {
   return enclave_.run().over() ? -ETIMEDOUT : actor_->result();
 }
 
+// ---- TwoAgents ----
+
+TwoAgents::TwoAgents(Run& run)
+    : enclave(run),
+      first(enclave),
+      second(enclave),
+      leader(*run.world().NewProcess()),
+      a(enclave, 0, {.thread = &leader, .queue = &first}),
+      b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false}) {}
+
 }  // namespace ghost::conformance

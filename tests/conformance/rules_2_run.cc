@@ -316,11 +316,8 @@ RULE("2.11", "RUN: task_barrier is ignored") {
 }
 
 RULE("2.11", "RUN: keeps a latched task: it runs as soon as the agent is away") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   a.queue().Expect({"NEW W seq=1 runnable=1"});
   // Agent b is on its CPU, so that the task is latched there only.

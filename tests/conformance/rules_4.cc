@@ -135,11 +135,8 @@ RULE("4", "TASK_PREEMPT when its agent gets the CPU back") {
 }
 
 RULE("4", "TASK_PREEMPT with was_latched when a latched task loses its latch to another") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task w(enclave, "W");
   a.queue().Expect({"NEW W seq=1 runnable=1"});
   Task x(enclave, "X");
@@ -253,11 +250,8 @@ RULE("4", "TASK_ON_CPU once for each commit: not by one that does not ask") {
 }
 
 RULE("4", "a latch that is lost: TASK_LATCHED before TASK_PREEMPT up to ABI 77, TASK_PREEMPT alone later") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task w(enclave, "W");
   a.queue().Expect({"NEW W seq=1 runnable=1"});
   Task x(enclave, "X");

@@ -9,21 +9,6 @@
 namespace ghost::conformance {
 namespace {
 
-// Agents on CPUs 0 and 1, of one process; all tasks' messages go to the first one's queue.
-struct Two {
-  explicit Two(Run& run)
-      : enclave(run),
-        first(enclave),
-        second(enclave),
-        leader(*run.world().NewProcess()),
-        a(enclave, 0, {.thread = &leader, .queue = &first}),
-        b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false}) {}
-  Enclave enclave;
-  Queue first, second;
-  Actor& leader;
-  Agent a, b;
-};
-
 std::string State(Enclave& enclave, int cpu) {
   return StateName(std::atomic_ref<int32_t>(enclave.Txn(cpu).state).load(std::memory_order_acquire));
 }
@@ -94,7 +79,7 @@ RULE("5.1", "a transaction is the one in the CPU's enclave, whatever ctl the ioc
 // ---- 5.2 ----
 
 RULE("5.2", "without a COMMIT_AT flag a remote CPU commits by itself, soon after the ioctl") {
-  Two t(run);
+  TwoAgents t(run);
   Task task(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
   t.b.Yield();
@@ -106,7 +91,7 @@ RULE("5.2", "without a COMMIT_AT flag a remote CPU commits by itself, soon after
 }
 
 RULE("5.2", "COMMIT_AT_SCHEDULE: not by the ioctl, but when the CPU schedules next") {
-  Two t(run);
+  TwoAgents t(run);
   Task w(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
   Task x(t.enclave, "X");
@@ -124,7 +109,7 @@ RULE("5.2", "COMMIT_AT_SCHEDULE: not by the ioctl, but when the CPU schedules ne
 }
 
 RULE("5.2", "COMMIT_AT_TXN_COMMIT: by the ioctl only") {
-  Two t(run);
+  TwoAgents t(run);
   Task w(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
   Task x(t.enclave, "X");
@@ -141,7 +126,7 @@ RULE("5.2", "COMMIT_AT_TXN_COMMIT: by the ioctl only") {
 }
 
 RULE("5.2", "commit_at_tick: a tick commits what has no COMMIT_AT flag") {
-  Two t(run);
+  TwoAgents t(run);
   Task task(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
   t.b.Yield();
@@ -198,7 +183,7 @@ RULE("5.3", "COMMIT_TXN: the own CPU comes last: it is POISONED after a failure 
 }
 
 RULE("5.3", "COMMIT_TXN: other CPUs' failures do not hold back other CPUs") {
-  Two t(run);
+  TwoAgents t(run);
   Task task(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
   t.b.Yield();
@@ -223,7 +208,7 @@ RULE("5.3", "COMMIT_TXN: a local task: the agent leaves its CPU in the ioctl, wh
 }
 
 RULE("5.3", "a task runs on another CPU when that CPU's agent is away, and its own agent goes on") {
-  Two t(run);
+  TwoAgents t(run);
   Task task(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
   t.b.Yield();
@@ -249,7 +234,7 @@ RULE("5.5", "SYNC_GROUP_TXN: flags: EINVAL; a mask that can't be read: EFAULT") 
 }
 
 RULE("5.5", "a group that succeeds: 1, all COMPLETE, owners -1, and all tasks run") {
-  Two t(run);
+  TwoAgents t(run);
   Queue third(t.enclave);
   Task w(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
@@ -270,7 +255,7 @@ RULE("5.5", "a group that succeeds: 1, all COMPLETE, owners -1, and all tasks ru
 }
 
 RULE("5.5", "a group with a failure: 0; it has its own state, later ones POISONED, and the owner stays") {
-  Two t(run);
+  TwoAgents t(run);
   Task w(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
   t.a.Prepare(1, -3);
@@ -283,7 +268,7 @@ RULE("5.5", "a group with a failure: 0; it has its own state, later ones POISONE
 }
 
 RULE("5.5", "a group with a failure: what had been committed before it is POISONED, and its task does not run") {
-  Two t(run);
+  TwoAgents t(run);
   Task w(t.enclave, "W");
   t.first.Expect({"NEW W seq=1 runnable=1"});
   t.b.Yield();

@@ -121,11 +121,8 @@ RULE("5.4", "7. a task that sleeps: TARGET_NOT_RUNNABLE; with another barrier TA
 }
 
 RULE("5.4", "7. a task that runs elsewhere: TARGET_ONCPU, with ALLOW_TASK_ONCPU, too") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   b.Yield();
@@ -138,11 +135,8 @@ RULE("5.4", "7. a task that runs elsewhere: TARGET_ONCPU, with ALLOW_TASK_ONCPU,
 }
 
 RULE("5.4", "7. ALLOW_TASK_ONCPU for a task that runs on that CPU: COMPLETE, without a new start") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   b.Yield();
@@ -157,11 +151,8 @@ RULE("5.4", "7. ALLOW_TASK_ONCPU for a task that runs on that CPU: COMPLETE, wit
 }
 
 RULE("5.4", "7. the idle task while the CPU is idle: TARGET_ONCPU; with ALLOW_TASK_ONCPU: COMPLETE") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   b.Yield();
   run.Want("idle", std::string("TARGET_ONCPU"), a.Commit(1, GHOST_IDLE_GTID));
   run.Want("allowed", std::string("COMPLETE"),
@@ -197,11 +188,8 @@ RULE("5.4", "7. the task's own CPU mask is ignored") {
 }
 
 RULE("5.4", "7. a task that passed these checks has lost its latch, even if a later one fails") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   const TxnOptions deferred = {.run_flags = DEFER_LATCHED_PREEMPTION_BY_AGENT};
@@ -244,11 +232,8 @@ RULE("5.4", "10. but a ping by a thread of the agent's process: COMPLETE; of ano
 }
 
 RULE("5.4", "11. DO_NOT_PREEMPT while the agent or a task is on the CPU, or one is latched: AGENT_STALE") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task w(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   Task x(enclave, "X");
@@ -263,11 +248,8 @@ RULE("5.4", "11. DO_NOT_PREEMPT while the agent or a task is on the CPU, or one 
 
 RULE("5.4", "12. another class is on the CPU: CPU_UNAVAIL") {
   run.Need(run.traits().simulated, "other classes' load is not seen by ghostd");
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   b.Yield();
@@ -285,11 +267,8 @@ RULE("5.4", "13. a local commit with an old agent barrier: AGENT_STALE, and the 
 }
 
 RULE("5.4", "13. a remote commit does not compare the agent's barrier") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   b.Yield();
@@ -326,11 +305,8 @@ RULE("5.4", "14. the agent's own gtid is a ping: barrier + 2, with ELIDE_AGENT_B
 }
 
 RULE("5.4", "14. gtid 0: the CPU's task has to go: TASK_PREEMPT") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   b.Yield();
@@ -341,11 +317,8 @@ RULE("5.4", "14. gtid 0: the CPU's task has to go: TASK_PREEMPT") {
 }
 
 RULE("5.4", "14. the idle task: the CPU's task has to go: TASK_PREEMPT") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   b.Yield();

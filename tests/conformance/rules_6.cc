@@ -16,11 +16,8 @@ constexpr char kNoLoad[] = "other classes' load is not seen by ghostd";
 // ---- 6 ----
 
 RULE("6", "an agent that is awake has its CPU: a task that is latched there waits, and loses the latch") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   run.Want("commit", std::string("COMPLETE"), a.Commit(1, task));
@@ -29,11 +26,8 @@ RULE("6", "an agent that is awake has its CPU: a task that is latched there wait
 }
 
 RULE("6", "DEFER_LATCHED_PREEMPTION_BY_AGENT: the latch stays until the next tick with the agent on its CPU") {
-  Enclave enclave(run);
-  Queue first(enclave), second(enclave);
-  Actor& leader = *run.world().NewProcess();
-  Agent a(enclave, 0, {.thread = &leader, .queue = &first});
-  Agent b(enclave, 1, {.thread = &NewThread(run, leader), .queue = &second, .default_queue = false});
+  TwoAgents two(run);
+  auto& [enclave, first, second, leader, a, b] = two;
   Task task(enclave, "W");
   first.Expect({"NEW W seq=1 runnable=1"});
   run.Want("commit", std::string("COMPLETE"), a.Commit(1, task, {.run_flags = DEFER_LATCHED_PREEMPTION_BY_AGENT}));
@@ -66,35 +60,26 @@ RULE("6", "no agent on a CPU: no ghost task runs there; one that runs is taken o
   run.Want("on its CPU", !OnCpu(task));
 }
 
-RULE("6", "RTLA_ON_IDLE of a commit: the agent comes back when the CPU would be idle, without a wake-up") {
+// The agent, which no message wakes, is back when the task that it has run with this flag makes the call.
+void BackAfter(Run& run, uint16_t run_flag, Op op) {
   Enclave enclave(run);
   Agent agent(enclave, 0, {.wakeup = false});
   Task task(enclave, "W");
   agent.queue().Expect({"NEW W seq=1 runnable=1"});
-  agent.Run(task, RTLA_ON_IDLE);
-  task.Block();
+  agent.Run(task, run_flag);
+  task.Post({op});
   run.Want("result", int64_t{0}, agent.Back());
+}
+
+RULE("6", "RTLA_ON_IDLE of a commit: the agent comes back when the CPU would be idle, without a wake-up") {
+  BackAfter(run, RTLA_ON_IDLE, Op::kBlock);
 }
 
 RULE("6", "RTLA_ON_BLOCKED: the agent comes back when the task goes to sleep") {
-  Enclave enclave(run);
-  Agent agent(enclave, 0, {.wakeup = false});
-  Task task(enclave, "W");
-  agent.queue().Expect({"NEW W seq=1 runnable=1"});
-  agent.Run(task, RTLA_ON_BLOCKED);
-  task.Block();
-  run.Want("result", int64_t{0}, agent.Back());
+  BackAfter(run, RTLA_ON_BLOCKED, Op::kBlock);
 }
 
-RULE("6", "RTLA_ON_YIELD: the agent comes back when the task yields") {
-  Enclave enclave(run);
-  Agent agent(enclave, 0, {.wakeup = false});
-  Task task(enclave, "W");
-  agent.queue().Expect({"NEW W seq=1 runnable=1"});
-  agent.Run(task, RTLA_ON_YIELD);
-  task.Post({Op::kYield});
-  run.Want("result", int64_t{0}, agent.Back());
-}
+RULE("6", "RTLA_ON_YIELD: the agent comes back when the task yields") { BackAfter(run, RTLA_ON_YIELD, Op::kYield); }
 
 RULE("6", "RTLA_ON_PREEMPT: the agent comes back when the task that is replaced is preempted") {
   Enclave enclave(run);

@@ -190,14 +190,12 @@ void InvariantChecker::CheckTask(const State& state, int64_t gtid) {
   auto held = state.tasks.find(gtid);
   if (held == state.tasks.end()) return Violated(absl::StrCat("gtid ", gtid, " is lost"));
   const Task& task = *held->second;
-  constexpr std::pair<Life, TaskState> kSame[] = {{Life::kEntering, TaskState::kEntering},
-                                                  {Life::kHeld, TaskState::kRunnable},
-                                                  {Life::kRunning, TaskState::kRunning},
-                                                  {Life::kAsleep, TaskState::kBlocked}};
-  const auto& same = kSame[static_cast<int>(book.life)];
-  if (task.state != same.second) {
+  constexpr TaskState kSame[] = {TaskState::kEntering, TaskState::kRunnable, TaskState::kRunning,
+                                 TaskState::kBlocked};  // by Life
+  const TaskState expected = kSame[static_cast<int>(book.life)];
+  if (task.state != expected) {
     Violated(absl::StrCat("gtid ", gtid, ": state ", static_cast<int>(task.state), " for the core, ",
-                          static_cast<int>(same.second), " for the driver"));
+                          static_cast<int>(expected), " for the driver"));
   }
   if (book.life == Life::kRunning && task.cpu != book.cpu) {
     Violated(absl::StrCat("gtid ", gtid, " runs on cpu ", book.cpu, ", the core says ", task.cpu));
