@@ -3,6 +3,7 @@
 # such that QEMU's interpreter is done in a minute.
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
+. tests/e2e/witness.sh
 
 case ${VM_ACCEL-} in
   tcg) CHECKS=1000000 LAPS=2 ;;
@@ -24,33 +25,11 @@ e_stop agent INT || t_fail
 t_pass
 
 t_begin "no violation in $CHECKS checks under an agent that preempts"
-e_start run "$GHOSTCTL" run --ghostfs "$GHOSTFS" --agent "$E2E/preempting_agent" --cpus "$CPUS" --stats=json -- \
-  "$E2E/witness_client" --checks="$CHECKS"
-e_expect run "checks " 150 || t_fail "the witness came to no end"
-echo "$LINE"
-[[ $LINE == *"violations 0 "* ]] || t_fail "$LINE"
-[ "$(sed 's/.*fewest_laps \([0-9]*\).*/\1/' <<<"$LINE")" -ge $LAPS ] || t_fail "too few laps: $LINE"
-e_end run || t_fail
-[ "$STATUS" = 0 ] || t_fail "exit status $STATUS: $(tail -n 5 "$T/run.err")"
-preempts=$(grep -o '"preempts": *[0-9]*' "$T/run.err" | awk '{ sum += $NF } END { print sum + 0 }')
-echo "$preempts preemptions"
-[ "$preempts" -ge 100 ] || t_fail "only $preempts preemptions"
+w_run "$CPUS" "$CHECKS" $LAPS 150
+w_preempted 100
 t_pass
 
 t_begin "the witness sees it at once when ghostd is killed"
-e_start agent "$E2E/preempting_agent" --ghost_cpus="$CPUS" --period_us=500
-e_expect agent "ghOSt active" || t_fail
-enclave=$(e_enclave_of agent)
 # Nice, so that this script gets its turns once nobody schedules the client's threads.
-e_start client bash -c "echo \$\$ > $enclave/tasks && exec nice -n 19 $E2E/witness_client --checks=0"
-e_ask client "await checks 50000" "checks " || t_fail
-[[ $LINE == *"violations 0 "* ]] || t_fail "before: $LINE"
-kill -9 "${PID[ghostd]}"
-e_end ghostd || t_fail
-e_ask client "await violations 10000" "violations " || t_fail "no violations seen"
-echo "$LINE"
-e_close client
-e_end client || t_fail
-[ "$STATUS" = 1 ] || t_fail "the witness's exit status is $STATUS"
-e_stop agent INT
+w_can_fail 50000 10000 nice -n 19
 t_pass
