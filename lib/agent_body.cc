@@ -21,6 +21,7 @@
 #include "absl/strings/str_split.h"
 #include "lib/base/poll_until.h"
 #include "lib/base/status.h"
+#include "lib/topology.h"
 
 namespace ghost {
 namespace {
@@ -155,6 +156,8 @@ absl::StatusOr<AgentReport> RuntimeBody::Start(int cancel) {
   RuntimeOptions options;
   options.wait_for_old_agent = [this, cancel] { return WaitForOldAgent(cancel); };
   options.on_kernel_gone = [this](const absl::Status& status) { OnKernelGone(status); };
+  GHOST_ASSIGN_OR_RETURN(Topology topology, Topology::OfKernel(kernel_));
+  options.topology = std::make_shared<const Topology>(std::move(topology));
   runtime_ = options_.make_runtime(enclave_.get(), std::move(options));
   GHOST_RETURN_IF_ERROR(runtime_->Start());
   if (options_.claim != nullptr) options_.claim->Release();

@@ -204,6 +204,7 @@ class Parent {
 };
 
 absl::StatusOr<int> Run(const AgentProgram& program) {
+  if (program.check_flags) GHOST_RETURN_IF_ERROR(program.check_flags());
   std::unique_ptr<Kernel> kernel;
   if (program.open_kernel) {
     GHOST_ASSIGN_OR_RETURN(kernel, program.open_kernel());

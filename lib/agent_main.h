@@ -26,18 +26,22 @@
 #include <memory>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lib/agent_body.h"
 #include "lib/cli.h"
 #include "lib/enclave.h"
 #include "lib/kernel.h"
+#include "lib/policy.h"
 #include "lib/runtime.h"
 
 namespace ghost {
 
 struct AgentProgram {
   ProgramInfo info;
-  MakeRuntime make_runtime;
+  MakeRuntime make_runtime = nullptr;
+  // Called after flags are parsed, before anything is opened. Null: nothing to check.
+  std::function<absl::Status()> check_flags = nullptr;
   // Null: OpenGhostfs(--ghostfs). Called before the fork; the child uses what it returned.
   std::function<absl::StatusOr<std::unique_ptr<Kernel>>()> open_kernel = nullptr;
 };
@@ -45,12 +49,24 @@ struct AgentProgram {
 // Returns main's exit code.
 int RunAgentProgram(const AgentProgram& program, int argc, char** argv);
 
+// `options` is called once flags are parsed; an error of it (with its hint) ends the program, with exit code 2 unless
+// it says otherwise. Null: the defaults.
 template <template <typename> class RuntimeOf, typename Policy>
-int AgentMain(const ProgramInfo& info, int argc, char** argv) {
-  const MakeRuntime make_runtime = [](Enclave* enclave, RuntimeOptions options) {
-    return std::make_unique<RuntimeOf<Policy>>(enclave, std::move(options));
+int AgentMain(const ProgramInfo& info, int argc, char** argv,
+              std::function<absl::StatusOr<PolicyOptions<Policy>>()> options = nullptr) {
+  AgentProgram program = {.info = info};
+  auto policy_options = std::make_shared<PolicyOptions<Policy>>();
+  if (options != nullptr) {
+    program.check_flags = [policy_options, options = std::move(options)] {
+      absl::StatusOr<PolicyOptions<Policy>> result = options();
+      if (result.ok()) *policy_options = *std::move(result);
+      return result.status();
+    };
+  }
+  program.make_runtime = [policy_options](Enclave* enclave, RuntimeOptions runtime_options) {
+    return std::make_unique<RuntimeOf<Policy>>(enclave, std::move(runtime_options), *policy_options);
   };
-  return RunAgentProgram({.info = info, .make_runtime = make_runtime}, argc, argv);
+  return RunAgentProgram(program, argc, argv);
 }
 
 }  // namespace ghost

@@ -53,7 +53,7 @@ class PerCpuRuntime final : public PerCpuBase {
  public:
   using Task = typename Policy::Task;
 
-  explicit PerCpuRuntime(Enclave* enclave, RuntimeOptions options = {});
+  explicit PerCpuRuntime(Enclave* enclave, RuntimeOptions options = {}, const PolicyOptions<Policy>& policy = {});
   ~PerCpuRuntime() override { Stop(); }
 
   StepResult Step(int cpu, Time now) override;

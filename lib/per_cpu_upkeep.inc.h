@@ -7,10 +7,11 @@
 namespace ghost {
 
 template <typename Policy>
-PerCpuRuntime<Policy>::PerCpuRuntime(Enclave* enclave, RuntimeOptions options)
+PerCpuRuntime<Policy>::PerCpuRuntime(Enclave* enclave, RuntimeOptions options, const PolicyOptions<Policy>& policy)
     : PerCpuBase(enclave, std::move(options)),
       pool_(this->options().initial_tasks),
-      policy_(PolicyConfig{.cpus = enclave->cpus()}) {
+      policy_(MakePolicy<Policy>(
+          PolicyConfig{.cpus = enclave->cpus(), .topology = TopologyFor(enclave->cpus(), this->options())}, policy)) {
   const size_t num_cpus = static_cast<size_t>(enclave->cpus().Last()) + 1;
   cpus_.resize(num_cpus);
   for (int cpu : enclave->cpus()) cpus_[cpu] = std::make_unique<CpuState>(cpu, num_cpus);

@@ -16,9 +16,10 @@
 //
 // Optional members, called if they exist:
 //       static constexpr bool kWantsTicks = true;                        // slices are watched by the kernel's tick
-//       void OnBlocked(int cpu, Task* task, Time now);                   // it left the CPU asleep (runtime_ns is
-//       fresh) void OnNiceChanged(int cpu, Task* task); void Describe(const Task& task, std::string* line); // dumps;
-//       not in the pass
+//       void OnBlocked(int cpu, Task* task, Time now);        // it left the CPU asleep (runtime_ns is fresh)
+//       void OnNiceChanged(int cpu, Task* task);
+//       std::vector<Tunable*> Tunables();                     // what may be set while it runs (lib/tunable.h)
+//       void Describe(const Task& task, std::string* line);   // dumps; not in the pass
 //
 // Threads: all calls about a CPU (its first argument) come from one thread at a time, calls about different CPUs at
 // once: so keep state per CPU. PlaceTask alone may be called from any CPU's thread; it sees other CPUs through `loads`
@@ -28,10 +29,13 @@
 
 #include <concepts>
 #include <cstdint>
+#include <memory>
+#include <type_traits>
 
 #include "lib/base/cpu_set.h"
 #include "lib/base/time.h"
 #include "lib/task.h"
+#include "lib/topology.h"
 
 namespace ghost {
 
@@ -49,7 +53,33 @@ const char* EnqueueReasonName(EnqueueReason reason);
 
 struct PolicyConfig {
   CpuSet cpus;  // the enclave's
+  // How the kernel's CPUs lie together; never null in a policy that a runtime has made.
+  std::shared_ptr<const Topology> topology = nullptr;
 };
+
+// A policy with options of its own has `struct Options` and the constructor P(const PolicyConfig&, const Options&);
+// they are given to its runtime (and to AgentMain, which has them from flags).
+struct NoPolicyOptions {};
+template <typename P>
+struct PolicyOptionsTrait {
+  using Type = NoPolicyOptions;
+};
+template <typename P>
+requires requires { typename P::Options; }
+struct PolicyOptionsTrait<P> {
+  using Type = typename P::Options;
+};
+template <typename P>
+using PolicyOptions = typename PolicyOptionsTrait<P>::Type;
+
+template <typename P>
+P MakePolicy(const PolicyConfig& config, const PolicyOptions<P>& options) {
+  if constexpr (std::is_same_v<PolicyOptions<P>, NoPolicyOptions>) {
+    return P(config);
+  } else {
+    return P(config, options);
+  }
+}
 
 // What PlaceTask sees of the CPUs.
 class CpuLoads {
@@ -79,7 +109,7 @@ struct Pick {
 template <typename P>
 concept PerCpuPolicy = std::derived_from<typename P::Task, TaskBase> && std::default_initializable<typename P::Task> &&
     requires(P policy, typename P::Task* task, const CpuLoads& loads, const PolicyConfig& config) {
-  P(config);
+  MakePolicy<P>(config, {});
   { policy.PlaceTask(*task, loads) } -> std::same_as<int>;
   policy.Enqueue(0, task, EnqueueReason::kNew, Time());
   policy.Dequeue(0, task);

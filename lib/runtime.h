@@ -10,11 +10,13 @@
 #include <cstdint>
 #include <functional>
 #include <iterator>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "lib/base/cpu_set.h"
+#include "lib/topology.h"
 
 namespace ghost {
 
@@ -72,11 +74,15 @@ struct RuntimeOptions {
   // schedules: what comes after is the time in which nobody does. Null: Enclave::WaitForOldAgent(old_agent_timeout).
   std::function<absl::Status()> wait_for_old_agent;
   absl::Duration old_agent_timeout = absl::Seconds(60);
-  int queue_elements = 16384;  // 8-byte slots of each CPU's queue; a power of two
-  int initial_tasks = 1024;    // room for this many tasks from the start
+  int queue_elements = 16384;                          // 8-byte slots of each CPU's queue; a power of two
+  int initial_tasks = 1024;                            // room for this many tasks from the start
+  std::shared_ptr<const Topology> topology = nullptr;  // null: flat
   // Called once, from an agent's thread, when the kernel no longer serves the enclave (destroyed, or ghostd ended).
   std::function<void(const absl::Status&)> on_kernel_gone;
 };
+
+// The topology of `options`, or a flat one that has all `cpus`.
+std::shared_ptr<const Topology> TopologyFor(const CpuSet& cpus, const RuntimeOptions& options);
 
 class Runtime {
  public:
