@@ -19,10 +19,10 @@
 
 #include "absl/flags/flag.h"
 #include "boost/intrusive/list.hpp"
-#include "lib/agent_main.h"
 #include "lib/enclave.h"
 #include "lib/per_cpu_runtime.h"
 #include "lib/policy.h"
+#include "lib/program/agent_main.h"
 #include "lib/runtime.h"
 
 ABSL_FLAG(int32_t, period_us, 50, "how long a task keeps its CPU");

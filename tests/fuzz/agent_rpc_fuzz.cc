@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "lib/agent_rpc.h"
 #include "lib/base/logging.h"
+#include "lib/program/agent_rpc.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace ghost {

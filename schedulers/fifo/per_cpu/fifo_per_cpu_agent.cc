@@ -1,6 +1,6 @@
 // fifo_per_cpu_agent: the per-CPU FIFO policy as an agent program.
-#include "lib/agent_main.h"
 #include "lib/per_cpu_runtime.h"
+#include "lib/program/agent_main.h"
 #include "schedulers/fifo/per_cpu/fifo_policy.h"
 
 int main(int argc, char** argv) {

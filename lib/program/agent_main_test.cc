@@ -1,4 +1,4 @@
-#include "lib/agent_main.h"
+#include "lib/program/agent_main.h"
 
 #include <poll.h>
 #include <signal.h>

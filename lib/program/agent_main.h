@@ -6,8 +6,9 @@
 //     }
 //
 // What such a program does: it reads its flags, finds the kernel, forks the child that is the scheduler
-// (lib/agent_process.h), and stays as its parent. On stdout it says, flushed and in these words, "Initializing...",
-// "Initialization complete, ghOSt active.", and at the end an empty line and "Done!". All else goes to stderr.
+// (lib/program/agent_process.h), and stays as its parent. On stdout it says, flushed and in these words,
+// "Initializing...", "Initialization complete, ghOSt active.", and at the end an empty line and "Done!". All else goes
+// to stderr.
 //
 // SIGINT and SIGTERM (and SIGHUP, unless it was ignored) end it: agents first, then the enclave, if this program made
 // it and no new agent waits for it; exit code 0. A second one kills the child at once: exit code 1, the enclave stays.
@@ -28,11 +29,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "lib/agent_body.h"
 #include "lib/cli.h"
 #include "lib/enclave.h"
 #include "lib/kernel.h"
 #include "lib/policy.h"
+#include "lib/program/agent_body.h"
 #include "lib/runtime.h"
 
 namespace ghost {

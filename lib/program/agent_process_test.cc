@@ -1,4 +1,4 @@
-#include "lib/agent_process.h"
+#include "lib/program/agent_process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
 // objects runs there.
 //
 // Threads: AgentProcess belongs to one thread; rpc() may be called from all. What is not here: flags and signals
-// (lib/agent_main.h).
+// (lib/program/agent_main.h).
 #ifndef GHOST_LIB_AGENT_PROCESS_H_
 #define GHOST_LIB_AGENT_PROCESS_H_
 
@@ -24,9 +24,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "lib/agent_rpc.h"
 #include "lib/base/file.h"
 #include "lib/base/process.h"
+#include "lib/program/agent_rpc.h"
 
 namespace ghost {
 

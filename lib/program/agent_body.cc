@@ -1,4 +1,4 @@
-#include "lib/agent_body.h"
+#include "lib/program/agent_body.h"
 
 #include <dirent.h>
 #include <errno.h>

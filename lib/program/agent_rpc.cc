@@ -1,4 +1,4 @@
-#include "lib/agent_rpc.h"
+#include "lib/program/agent_rpc.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 // RuntimeBody: what an agent program's child does: make or join the enclave, take over from an old agent, run a
 // Runtime, and leave no trace at the end.
 //
-// Used by lib/agent_main.cc and tests. Threads: as AgentBody says (lib/agent_process.h).
+// Used by lib/program/agent_main.cc and tests. Threads: as AgentBody says (lib/program/agent_process.h).
 #ifndef GHOST_LIB_AGENT_BODY_H_
 #define GHOST_LIB_AGENT_BODY_H_
 
@@ -14,17 +14,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "lib/agent_process.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/file.h"
 #include "lib/base/time.h"
 #include "lib/enclave.h"
 #include "lib/kernel.h"
+#include "lib/program/agent_process.h"
 #include "lib/runtime.h"
 
 namespace ghost {
 
-// Requests that an agent's child answers (lib/agent_rpc.h), as every agent has had them.
+// Requests that an agent's child answers (lib/program/agent_rpc.h), as every agent has had them.
 inline constexpr int64_t kRpcDumpState = 1;   // to stderr; arg0: 0 always, 1 only if there are tasks
 inline constexpr int64_t kRpcCountTasks = 2;  // the response code is the number
 

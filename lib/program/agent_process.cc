@@ -1,4 +1,4 @@
-#include "lib/agent_process.h"
+#include "lib/program/agent_process.h"
 
 #include <dirent.h>
 #include <errno.h>

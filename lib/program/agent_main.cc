@@ -1,4 +1,4 @@
-#include "lib/agent_main.h"
+#include "lib/program/agent_main.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,12 +15,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "lib/agent_body.h"
-#include "lib/agent_process.h"
 #include "lib/base/signals.h"
 #include "lib/base/status.h"
 #include "lib/ghost_flags.h"
 #include "lib/ghostfs.h"
+#include "lib/program/agent_body.h"
+#include "lib/program/agent_process.h"
 #include "lib/topology.h"
 
 ABSL_FLAG(std::string, ghost_cpus, "all", "The CPUs to schedule, as a list such as 0-3,8; not used with --enclave.");
