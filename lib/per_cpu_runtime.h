@@ -57,6 +57,7 @@ class PerCpuRuntime final : public PerCpuBase {
   ~PerCpuRuntime() override { Stop(); }
 
   StepResult Step(int cpu, Time now) override;
+  std::vector<Tunable*> Tunables() override { return TunablesOf(policy_); }
   const Policy& policy() const { return policy_; }
 
  private:

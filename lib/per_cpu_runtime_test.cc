@@ -382,5 +382,22 @@ TEST_F(RuntimeTest, KernelGoneIsReportedOnce) {
   EXPECT_EQ(reports, 1);
 }
 
+struct TunedPolicy : ListPolicy {
+  using ListPolicy::ListPolicy;
+  std::vector<Tunable*> Tunables() { return {&slice}; }
+  Tunable slice{"slice", "", Tunable::Unit::kNanoseconds, 1000, 1, INT64_MAX};
+};
+
+TEST_F(RuntimeTest, ThePolicysTunablesAreTheRuntimes) {
+  PerCpuRuntime<TunedPolicy> tuned(enclave_.get());
+  const std::vector<Tunable*> tunables = tuned.Tunables();
+  ASSERT_EQ(tunables.size(), 1u);
+  EXPECT_TRUE(tunables[0]->Set("5us").ok());
+  EXPECT_EQ(tuned.policy().slice.Get(), 5000);
+
+  PerCpuRuntime<ListPolicy> plain(enclave_.get());
+  EXPECT_TRUE(plain.Tunables().empty());
+}
+
 }  // namespace
 }  // namespace ghost

@@ -12,11 +12,13 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "lib/base/cpu_set.h"
 #include "lib/topology.h"
+#include "lib/tunable.h"
 
 namespace ghost {
 
@@ -101,7 +103,16 @@ class Runtime {
   virtual int64_t CountTasks() const = 0;
   // A table of tasks and run queues, for people. A CPU whose agent does not answer within `timeout` is said so.
   virtual std::string DumpState(absl::Duration timeout) = 0;
+  // What may be set while it runs: the policy's, in the policy's order. They live as long as the runtime.
+  virtual std::vector<Tunable*> Tunables() { return {}; }
 };
+
+// The tunables of a policy, which need not have any.
+template <typename Policy>
+std::vector<Tunable*> TunablesOf(Policy& policy) {
+  if constexpr (requires { policy.Tunables(); }) return policy.Tunables();
+  return {};
+}
 
 }  // namespace ghost
 

@@ -36,9 +36,7 @@ absl::StatusOr<int64_t> Tunable::Parse(absl::string_view text) const {
   if (value.has_value() && *value >= min_ && *value <= max_) return *value;
   absl::Status status = absl::InvalidArgumentError(
       absl::StrCat(name_, "=", text, value.has_value() ? ": out of range" : ": not a value of its kind"));
-  return WithHint(WithExitCode(std::move(status), ExitCode::kUsage),
-                  unit_ == Unit::kBool ? absl::StrCat(name_, "=true, or ", name_, "=false")
-                                       : absl::StrCat("from ", Format(min_), " to ", Format(max_)));
+  return WithHint(WithExitCode(std::move(status), ExitCode::kUsage), absl::StrCat(name_, ": ", Range()));
 }
 
 absl::Status Tunable::Set(absl::string_view text) {
@@ -60,5 +58,10 @@ std::string Tunable::Format(int64_t value) const {
 }
 
 std::string Tunable::ToString() const { return Format(Get()); }
+
+std::string Tunable::Range() const {
+  if (unit_ == Unit::kBool) return "true or false";
+  return absl::StrCat("from ", Format(min_), " to ", Format(max_));
+}
 
 }  // namespace ghost

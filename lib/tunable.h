@@ -35,6 +35,8 @@ class Tunable {
   absl::Status Set(absl::string_view text);
   // As Set takes it.
   std::string ToString() const;
+  // What Set takes, in words: "from 1us to inf", "true or false".
+  std::string Range() const;
 
  private:
   absl::StatusOr<int64_t> Parse(absl::string_view text) const;

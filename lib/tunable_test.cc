@@ -35,11 +35,11 @@ TEST(TunableTest, KeepsItsValueWhenTheNewOneIsWrong) {
   for (const char* text : {"", "50", "50 us", "-1us", "999ns", "inf", "2s", "x", "1e400s"}) {
     const absl::Status status = slice.Set(text);
     EXPECT_EQ(ExitCodeOf(status), ExitCode::kUsage) << text;
-    EXPECT_EQ(HintOf(status), "from 1us to 1s") << text;
+    EXPECT_EQ(HintOf(status), "slice: from 1us to 1s") << text;
     EXPECT_EQ(slice.Get(), 50'000) << text;
   }
   Tunable balance("balance", "", Tunable::Unit::kBool, 1, 0, 1);
-  EXPECT_EQ(HintOf(balance.Set("2")), "balance=true, or balance=false");
+  EXPECT_EQ(HintOf(balance.Set("2")), "balance: true or false");
 }
 
 }  // namespace
