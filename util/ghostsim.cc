@@ -1,6 +1,6 @@
 // ghostsim: a workload under a policy on a simulated machine with a ghost kernel. Needs no kernel and no privilege.
 //
-// This file is the command line and the list of policies; the simulation is kernel/usermode/sim.
+// This file is the command line; the simulation is kernel/usermode/sim, the policies are in ghostsim_policies.cc.
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
@@ -22,7 +22,7 @@
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/cli.h"
-#include "schedulers/fifo/per_cpu/fifo_policy.h"
+#include "util/ghostsim_policies.h"
 
 ABSL_FLAG(std::string, policy, "fifo_per_cpu", "The scheduler; --help lists them.");
 ABSL_FLAG(int, cpus, 4, "How many CPUs the machine has, 1 to 1024; agents schedule all of them.");
@@ -51,15 +51,6 @@ constexpr uint64_t kChecksWithFaults = 20;
 constexpr size_t kLinesOfFailure = 40;
 constexpr size_t kTraceCapacity = size_t{1} << 24;
 
-struct PolicyEntry {
-  const char* name;
-  const char* what;
-  SchedulerFactory factory;
-};
-const PolicyEntry kPolicies[] = {
-    {"fifo_per_cpu", "a FIFO per CPU, each task until it blocks", PerCpuScheduler<FifoPolicy>::Make},
-};
-
 absl::Status UsageError(absl::string_view what, absl::string_view hint) {
   return WithHint(absl::InvalidArgumentError(what), hint);
 }
@@ -76,12 +67,12 @@ struct Settings {
 
 absl::Status ReadPolicy(Settings* settings) {
   const std::string name = absl::GetFlag(FLAGS_policy);
-  std::string names;
-  for (const PolicyEntry& policy : kPolicies) {
-    if (name == policy.name) settings->options.scheduler = policy.factory;
-    absl::StrAppend(&names, names.empty() ? "" : ", ", policy.name);
+  if (const PolicyEntry* policy = FindSimPolicy(name)) {
+    settings->options.scheduler = policy->factory;
+    return absl::OkStatus();
   }
-  if (settings->options.scheduler) return absl::OkStatus();
+  std::string names;
+  for (const PolicyEntry& policy : SimPolicies()) absl::StrAppend(&names, names.empty() ? "" : ", ", policy.name);
   return UsageError(absl::StrCat("--policy ", name, ": there is no such policy"), absl::StrCat("policies are ", names));
 }
 
@@ -202,7 +193,7 @@ int Main(const Settings& settings) {
 
 std::string Notes() {
   std::string notes = "policies:\n";
-  for (const PolicyEntry& policy : kPolicies) {
+  for (const PolicyEntry& policy : SimPolicies()) {
     absl::StrAppend(&notes, "  ", policy.name, std::string(18 - std::string(policy.name).size(), ' '), policy.what,
                     "\n");
   }
