@@ -70,6 +70,8 @@ class Plan {
   // for.
   int FirstBusy() const { return busy_.next; }
   int NextBusy(int cpu) const { return slots_[cpu].next; }
+  // Whether it is among them.
+  bool IsBusy(int cpu) const { return slots_[cpu].linked; }
   // The task of a busy CPU, and when it got it.
   Task* current(int cpu) const { return slots_[cpu].task; }
   Time since(int cpu) const { return slots_[cpu].since; }
@@ -90,6 +92,8 @@ class Plan {
   }
   // The task of a busy CPU is to leave it, and comes by Enqueue(kSliceExpired).
   void Unschedule(int cpu) { Take(cpu); }
+  // The application of `task` is to be told that it has work again (HintSource::SetHasWork), once the pass is over.
+  void SetHasWork(Task* task) { have_work_.push_back(task); }
   // A pass is wanted at `when` at the latest, even if nothing happens until then. (The global agent passes all the
   // time; a simulation does not.)
   void LookAgain(Time when) {
@@ -120,16 +124,19 @@ class Plan {
     look_again_ = Time::Infinite();
     planned_.clear();
     deferred_.clear();
+    have_work_.clear();
   }
   // The CPUs that were planned for, in that order; each is neither idle nor busy until it is set to be. planned(cpu) is
   // the task that it gets, or null: only its current(cpu), if any, leaves it.
   const std::vector<int>& planned_cpus() const { return planned_; }
   Task* planned(int cpu) const { return slots_[cpu].planned; }
   const std::vector<Task*>& deferred() const { return deferred_; }
+  const std::vector<Task*>& have_work() const { return have_work_; }
   Time look_again() const { return look_again_; }
-  // deferred() holds up to this many without allocating.
+  // deferred() and have_work() hold up to this many without allocating.
   void Reserve(size_t num_tasks) {
     deferred_.reserve(num_tasks);
+    have_work_.reserve(num_tasks);
     planned_.reserve(slots_.size());
   }
 
@@ -185,6 +192,7 @@ class Plan {
   std::vector<Slot> slots_;   // by cpu
   std::vector<int> planned_;  // CPUs
   std::vector<Task*> deferred_;
+  std::vector<Task*> have_work_;
 };
 
 template <typename P>

@@ -48,7 +48,10 @@ TEST_F(PlanTest, KeepsBusyCpusInTheOrderInWhichTheyGotTheirTasks) {
   EXPECT_EQ(plan_.current(3), &b_);
   EXPECT_EQ(plan_.since(3), At(40));
   EXPECT_EQ(plan_.current(2), nullptr);
+  EXPECT_TRUE(plan_.IsBusy(3));
+  EXPECT_FALSE(plan_.IsBusy(2));
   plan_.SetUnavailable(3);
+  EXPECT_FALSE(plan_.IsBusy(3));
   EXPECT_THAT(Busy(plan_), IsEmpty());
 }
 
@@ -60,6 +63,7 @@ TEST_F(PlanTest, WhatIsPlannedIsNeitherIdleNorBusy) {
   TestTask d;
   EXPECT_TRUE(plan_.Assign(3, &d));
   plan_.Unschedule(2);
+  EXPECT_FALSE(plan_.IsBusy(3));
   EXPECT_TRUE(plan_.idle().empty());
   EXPECT_THAT(Busy(plan_), IsEmpty());
   EXPECT_THAT(plan_.planned_cpus(), ElementsAre(1, 3, 2));
@@ -73,6 +77,15 @@ TEST_F(PlanTest, WhatIsPlannedIsNeitherIdleNorBusy) {
   plan_.BeginPass(At(200));
   EXPECT_THAT(plan_.planned_cpus(), IsEmpty());
   EXPECT_EQ(plan_.now(), At(200));
+}
+
+TEST_F(PlanTest, WhoIsToBeToldOfWorkIsForgottenWithThePass) {
+  plan_.BeginPass(At(100));
+  plan_.SetHasWork(&b_);
+  plan_.SetHasWork(&a_);
+  EXPECT_THAT(plan_.have_work(), ElementsAre(&b_, &a_));
+  plan_.BeginPass(At(200));
+  EXPECT_THAT(plan_.have_work(), IsEmpty());
 }
 
 TEST_F(PlanTest, TheEarliestWishToLookAgainCounts) {
