@@ -1,11 +1,5 @@
 #include "lib/per_cpu_base.h"
 
-#include <cerrno>
-#include <chrono>
-#include <utility>
-
-#include "absl/strings/str_cat.h"
-#include "lib/base/logging.h"
 #include "lib/base/status.h"
 
 namespace ghost {
@@ -15,177 +9,31 @@ constexpr int kNumaNode = 0;
 
 }  // namespace
 
-PerCpuBase::PerCpuBase(Enclave* enclave, RuntimeOptions options)
-    : enclave_(enclave), options_(std::move(options)), dump_texts_(enclave->cpus().Last() + 1) {}
-
 absl::Status PerCpuBase::PrepareQueues() {
   for (int cpu : cpus()) {
-    Cpu& c = *cpu_base(cpu);
-    c.request = &enclave_->run_request(cpu);
-    GHOST_ASSIGN_OR_RETURN(c.channel, enclave_->CreateChannel(options_.queue_elements, kNumaNode, CpuSet({cpu})));
+    GHOST_ASSIGN_OR_RETURN(cpu_base(cpu)->channel,
+                           enclave()->CreateChannel(options().queue_elements, kNumaNode, CpuSet({cpu})));
   }
   return absl::OkStatus();
 }
 
-absl::Status PerCpuBase::WaitForOldAgent() {
-  return options_.wait_for_old_agent ? options_.wait_for_old_agent()
-                                     : enclave_->WaitForOldAgent(options_.old_agent_timeout);
-}
-
-absl::Status PerCpuBase::StartAgents() {
-  for (int cpu : cpus()) {
-    Cpu& c = *cpu_base(cpu);
-    c.agent = std::make_unique<Agent>(enclave_, cpu, &c.channel, [this](Agent& agent) { AgentBody(agent); });
-    c.agent->StartBegin();
-  }
-  absl::Status first_failure;
-  for (int cpu : cpus()) {
-    Cpu& c = *cpu_base(cpu);
-    absl::Status status = c.agent->StartComplete();
-    if (status.ok()) c.agent_word = c.agent->status_word();
-    if (first_failure.ok()) first_failure = std::move(status);
-  }
-  return first_failure;
-}
-
-absl::Status PerCpuBase::BecomeAgents() {
-  for (int cpu : cpus()) {
-    Cpu& c = *cpu_base(cpu);
-    if (int result = enclave_->kernel().BecomeAgent(cpu, c.channel.fd()); result < 0) {
-      return ErrnoStatus(-result, absl::StrCat("cannot become the agent of cpu ", cpu));
-    }
-    GHOST_ASSIGN_OR_RETURN(c.agent_word, enclave_->status_words().OfAgent(cpu));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status PerCpuBase::TakeOver() {
-  // New tasks, and those that were there, report to the first CPU, which gives each its place.
-  if (wants_ticks()) GHOST_RETURN_IF_ERROR(enclave_->SetTunable("deliver_ticks", true));
-  const int first = cpus().First();
-  Channel& channel = cpu_base(first)->channel;
-  GHOST_RETURN_IF_ERROR(channel.SetDefault());
-  return enclave_->Discover(&channel, [this, first](const Enclave::DiscoveredTask& task) { AdoptTask(first, task); });
-}
-
-absl::Status PerCpuBase::Start() {
-  started_ = true;
-  absl::Status status = PrepareQueues();
-  if (status.ok()) status = WaitForOldAgent();
-  if (status.ok()) status = StartAgents();
-  if (status.ok()) status = TakeOver();
-  if (status.ok()) {
-    for (int cpu : cpus()) cpu_base(cpu)->agent->Release();
-    status = enclave_->AdvertiseOnline();
-  }
-  if (!status.ok()) Stop();
-  return status;
-}
-
-absl::Status PerCpuBase::StartStepped() {
-  GHOST_RETURN_IF_ERROR(PrepareQueues());
-  GHOST_RETURN_IF_ERROR(WaitForOldAgent());
-  GHOST_RETURN_IF_ERROR(BecomeAgents());
-  GHOST_RETURN_IF_ERROR(TakeOver());
-  return enclave_->AdvertiseOnline();
-}
-
-void PerCpuBase::Stop() {
-  if (!std::exchange(started_, false)) return;
-  // A successor waits for this: it then waits for each agent to leave its CPU.
-  enclave_->WithdrawOnline();
-  stopping_.store(true, std::memory_order_release);
-  for (int cpu : cpus()) {
-    // Whoever reads its barrier after the ping must look up before it sleeps.
-    cpu_base(cpu)->upkeep_due.store(true, std::memory_order_release);
-    if (Agent* agent = cpu_base(cpu)->agent.get(); agent != nullptr) agent->TerminateBegin();
-  }
-  for (int cpu : cpus()) cpu_base(cpu)->agent.reset();
-}
-
-// It does not wait for run queues to empty before it ends: one task that never sleeps would keep it for ever. Tasks
-// stay in the enclave, in the kernel's hands.
-void PerCpuBase::AgentBody(Agent& agent) {
-  while (!agent.finished() && !stopping()) {
-    if (Step(agent.cpu(), Time::Now()) == StepResult::kKernelGone) return;
-  }
-}
-
-void PerCpuBase::ReportKernelGone(int cpu, const char* what, int error) {
-  if (kernel_gone_.exchange(true) || !options_.on_kernel_gone) return;
-  const Agent* agent = cpu_base(cpu)->agent.get();
-  if (agent != nullptr && agent->finished()) return;
-  absl::Status status =
-      ErrnoStatus(error, absl::StrCat(enclave_->directory(), " is not served any more: ", what, " on cpu ", cpu));
-  options_.on_kernel_gone(
-      WithHint(std::move(status), "the enclave was destroyed, or ghostd ended: start this agent again"));
+absl::Status PerCpuBase::ConfigureEnclave() {
+  return wants_ticks() ? enclave()->SetTunable("deliver_ticks", true) : absl::OkStatus();
 }
 
 RuntimeCounters PerCpuBase::Counters(int cpu) const {
-  RuntimeCounters result;
+  RuntimeCounters result = RuntimeBase::Counters(cpu);
   const Cpu* c = cpu_base(cpu);
   if (c == nullptr) return result;
-  const AgentCounters& from = c->counters;
-  const auto read = [](const Counter& counter) { return static_cast<uint64_t>(counter.value()); };
-  result.passes = read(from.passes);
-  result.messages = read(from.messages);
-  result.corrupt_messages = read(from.corrupt_messages);
-  result.lost_messages = read(from.lost_messages);
-  result.unknown_tasks = read(from.unknown_tasks);
-  result.illegal_changes = read(from.illegal_changes);
-  result.commits = read(from.commits);
-  result.commits_failed = read(from.commits_failed);
-  result.yields = read(from.yields);
-  result.preempted = read(from.preempted);
-  result.blocked = read(from.blocked);
-  result.yielded = read(from.yielded);
-  result.woken = read(from.woken);
-  result.placed = read(from.placed);
-  result.moved = read(from.moved);
   result.tasks = static_cast<uint64_t>(c->tasks.load(std::memory_order_relaxed));
-  result.runnable = read(c->runnable);
+  result.runnable = static_cast<uint64_t>(c->runnable.value());
   return result;
 }
 
 int64_t PerCpuBase::CountTasks() const {
   int64_t count = 0;
-  for (int cpu : enclave_->cpus()) count += cpu_base(cpu)->tasks.load(std::memory_order_relaxed);
+  for (int cpu : cpus()) count += cpu_base(cpu)->tasks.load(std::memory_order_relaxed);
   return count;
-}
-
-void PerCpuBase::ServeDump(Cpu& c) {
-  {
-    std::lock_guard<std::mutex> lock(dump_mutex_);
-    if (!dump_wanted_.Contains(c.cpu)) return;
-  }
-  std::string text;
-  DescribeCpu(c.cpu, &text);
-  std::lock_guard<std::mutex> lock(dump_mutex_);
-  dump_texts_[c.cpu] = std::move(text);
-  dump_wanted_.Remove(c.cpu);
-  dump_changed_.notify_all();
-}
-
-std::string PerCpuBase::DumpState(absl::Duration timeout) {
-  {
-    std::lock_guard<std::mutex> lock(dump_mutex_);
-    dump_wanted_ = cpus();
-  }
-  for (int cpu : cpus()) {
-    Cpu& c = *cpu_base(cpu);
-    c.upkeep_due.store(true, std::memory_order_release);
-    // Without agents (stepped) the next Step answers.
-    if (c.agent != nullptr) c.request->Ping();
-  }
-  std::unique_lock<std::mutex> lock(dump_mutex_);
-  dump_changed_.wait_for(lock, absl::ToChronoNanoseconds(timeout), [this] { return dump_wanted_.empty(); });
-  std::string text;
-  for (int cpu : cpus()) {
-    absl::StrAppend(&text, dump_wanted_.Contains(cpu) ? absl::StrCat("cpu ", cpu, ": its agent does not answer\n")
-                                                      : dump_texts_[cpu]);
-  }
-  dump_wanted_.Clear();
-  return text;
 }
 
 }  // namespace ghost

@@ -23,7 +23,7 @@
 // drains, retries). From that call on it is b's: a only drops it into b's mailbox and pings b's agent. b's pass takes
 // its mail after reading its barrier, and may hear of the task's end before it finds it there.
 //
-// Threads: lib/per_cpu_base.h.
+// Threads: lib/runtime_base.h.
 #ifndef GHOST_LIB_PER_CPU_RUNTIME_H_
 #define GHOST_LIB_PER_CPU_RUNTIME_H_
 
@@ -81,7 +81,7 @@ class PerCpuRuntime final : public PerCpuBase {
 
   // PerCpuBase:
   Cpu* cpu_base(int cpu) const override { return cpus_[cpu].get(); }
-  void AdoptTask(int cpu, const Enclave::DiscoveredTask& found) override;
+  void AdoptTask(const Enclave::DiscoveredTask& found) override;
   void DescribeCpu(int cpu, std::string* text) override;
   bool wants_ticks() const override {
     if constexpr (requires { Policy::kWantsTicks; }) return Policy::kWantsTicks;

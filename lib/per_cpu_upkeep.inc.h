@@ -31,7 +31,7 @@ template <typename Policy>
   while (TaskBase* task = c.gone.PopFront()) Bury(c, static_cast<Task*>(task));
   for (int cpu : c.to_ping) cpus_[cpu]->request->Ping();
   c.to_ping.Clear();
-  ServeDump(c);
+  ServeDump(c.cpu);
 }
 
 template <typename Policy>
@@ -83,8 +83,8 @@ typename PerCpuRuntime<Policy>::Task* PerCpuRuntime<Policy>::AddTask(CpuState& c
 }
 
 template <typename Policy>
-void PerCpuRuntime<Policy>::AdoptTask(int cpu, const Enclave::DiscoveredTask& found) {
-  CpuState& c = *cpus_[cpu];
+void PerCpuRuntime<Policy>::AdoptTask(const Enclave::DiscoveredTask& found) {
+  CpuState& c = *cpus_[cpus().First()];
   Task* task = AddTask(c, found.gtid, found.barrier, found.status_word);
   task->runtime_ns_ = found.runtime_ns;
   Adjust(c, task, found.runnable, found.on_cpu, Time());

@@ -39,6 +39,8 @@ struct RuntimeCounters {
   uint64_t woken = 0;
   uint64_t placed = 0;    // tasks given a CPU
   uint64_t moved = 0;     // of these, to another one than the one whose agent placed them
+  uint64_t deferred = 0;  // of a global agent: decisions put off, as the kernel knew more of the task than it had read
+  uint64_t handoffs = 0;  // of a global agent: times that it left this CPU to another
   uint64_t tasks = 0;     // now at home here
   uint64_t runnable = 0;  // of these, queued or on the CPU
 
@@ -66,6 +68,8 @@ inline constexpr RuntimeCounterName kRuntimeCounters[] = {
     {"woken", &RuntimeCounters::woken},
     {"placed", &RuntimeCounters::placed},
     {"moved", &RuntimeCounters::moved},
+    {"deferred", &RuntimeCounters::deferred},
+    {"handoffs", &RuntimeCounters::handoffs},
     {"tasks", &RuntimeCounters::tasks},
     {"runnable", &RuntimeCounters::runnable},
 };
