@@ -28,6 +28,9 @@ export GHOSTFS
 
 # The CPUs that tests use: two, or what there is.
 if [ "$(nproc)" -ge 2 ]; then CPUS=0-1; else CPUS=0; fi
+# By what to relax what a test expects of a machine's speed: QEMU's interpreter (tests/vm/run.sh says so) is no machine.
+SLOWNESS=1
+[ "${VM_ACCEL:-}" != tcg ] || SLOWNESS=10
 
 # e_start NAME COMMAND...: in the background.
 e_start() {

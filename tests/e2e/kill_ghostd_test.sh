@@ -8,7 +8,7 @@
 TIMES=${TIMES:-20}
 THREADS=24
 # How soon all is to be well.
-LIMIT_MS=200
+LIMIT_MS=$((200 * SLOWNESS))
 
 # once: start everything, kill ghostd, look. Says what is wrong and fails.
 once() {
