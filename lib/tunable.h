@@ -33,6 +33,8 @@ class Tunable {
   // From text: "50us", "inf" (kNanoseconds), "12" (kCount), "true", "0" (kBool). InvalidArgument names the tunable and
   // its range, with a hint (exit code 2); the value is unchanged then.
   absl::Status Set(absl::string_view text);
+  // What Set would say.
+  absl::Status Check(absl::string_view text) const { return Parse(text).status(); }
   // As Set takes it.
   std::string ToString() const;
   // What Set takes, in words: "from 1us to inf", "true or false".

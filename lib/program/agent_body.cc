@@ -21,6 +21,7 @@
 #include "absl/strings/str_split.h"
 #include "lib/base/poll_until.h"
 #include "lib/base/status.h"
+#include "lib/program/control_socket.h"
 #include "lib/topology.h"
 
 namespace ghost {
@@ -30,8 +31,7 @@ namespace {
 constexpr absl::Duration kCancelInterval = absl::Milliseconds(100);
 // A wait for the old agent that is longer than this is announced.
 constexpr absl::Duration kAnnounceAfter = absl::Seconds(2);
-// How long a dump waits for each agent, and a destroyed enclave may take to vanish.
-constexpr absl::Duration kDumpTimeout = absl::Seconds(1);
+// How long a destroyed enclave may take to vanish.
 constexpr absl::Duration kDestroyTimeout = absl::Seconds(10);
 
 bool IsReadable(int fd) {
@@ -161,7 +161,17 @@ absl::StatusOr<AgentReport> RuntimeBody::Start(int cancel) {
   runtime_ = options_.make_runtime(enclave_.get(), std::move(options));
   GHOST_RETURN_IF_ERROR(runtime_->Start());
   if (options_.claim != nullptr) options_.claim->Release();
-  return AgentReport{.enclave = enclave_->directory(), .note = TakeoverNote()};
+  requests_.emplace(options_.program, runtime_.get(), options_.handle_rpc);
+  return AgentReport{.enclave = enclave_->directory(), .note = TakeoverNote(), .control = ListenForOthers()};
+}
+
+ScopedFd RuntimeBody::ListenForOthers() const {
+  absl::StatusOr<ScopedFd> listener = ListenForControl(enclave_->directory());
+  if (listener.ok()) return *std::move(listener);
+  if (ErrnoOf(listener.status()) != ENOENT) {  // a kernel of a test has no directory
+    std::cerr << options_.program << ": ghostctl can't ask this agent: " << listener.status().message() << std::endl;
+  }
+  return ScopedFd();
 }
 
 std::string RuntimeBody::TakeoverNote() const {
@@ -173,19 +183,7 @@ std::string RuntimeBody::TakeoverNote() const {
   return note;
 }
 
-RpcResponse RuntimeBody::HandleRpc(RpcRequest& request) {
-  RpcResponse response;
-  switch (request.code) {
-    case kRpcDumpState:
-      response.code = 0;
-      if (request.arg0 == 0 || runtime_->CountTasks() > 0) std::cerr << runtime_->DumpState(kDumpTimeout) << std::flush;
-      break;
-    case kRpcCountTasks:
-      response.code = runtime_->CountTasks();
-      break;
-  }
-  return response;
-}
+RpcResponse RuntimeBody::HandleRpc(RpcRequest& request) { return requests_->Handle(request); }
 
 void RuntimeBody::OnKernelGone(const absl::Status& status) {
   {
@@ -217,6 +215,7 @@ absl::Status RuntimeBody::Stop() {
     std::cerr << options_.program << ": " << directory << " is left to the agent that waits for it" << std::endl;
   }
   const bool gone = enclave_->created_here() && !keep;
+  requests_.reset();
   runtime_.reset();
   enclave_.reset();
   // The kernel takes an enclave down in the background.

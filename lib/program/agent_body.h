@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,13 +21,10 @@
 #include "lib/enclave.h"
 #include "lib/kernel.h"
 #include "lib/program/agent_process.h"
+#include "lib/program/agent_requests.h"
 #include "lib/runtime.h"
 
 namespace ghost {
-
-// Requests that an agent's child answers (lib/program/agent_rpc.h), as every agent has had them.
-inline constexpr int64_t kRpcDumpState = 1;   // to stderr; arg0: 0 always, 1 only if there are tasks
-inline constexpr int64_t kRpcCountTasks = 2;  // the response code is the number
 
 // "I am going to take this enclave over": told to its agent, so that it does not destroy what it made when it ends. A
 // shared flock(2) on the enclave's directory; the agent that ends must get it exclusively to destroy the enclave.
@@ -62,6 +60,7 @@ class RuntimeBody : public AgentBody {
     absl::Duration handover_timeout;      // how long an old agent is waited for
     bool print_counters = false;          // to stderr, at the end
     MakeRuntime make_runtime;
+    HandleProgramRpc handle_rpc = nullptr;
   };
   // `kernel` must outlive it.
   RuntimeBody(Kernel* kernel, Options options) : kernel_(kernel), options_(std::move(options)) {}
@@ -74,6 +73,8 @@ class RuntimeBody : public AgentBody {
 
  private:
   absl::Status OldAgentStays() const;
+  // Not valid() if others can't ask this agent, which is said then.
+  ScopedFd ListenForOthers() const;
   // From an agent's thread.
   void OnKernelGone(const absl::Status& status);
   // Waits until the enclave has no agent, and sets old_agent_.
@@ -91,6 +92,7 @@ class RuntimeBody : public AgentBody {
   absl::Status gone_status_;  // guarded by gone_mutex_
   std::unique_ptr<Enclave> enclave_;
   std::unique_ptr<Runtime> runtime_;
+  std::optional<AgentRequests> requests_;
 };
 
 }  // namespace ghost

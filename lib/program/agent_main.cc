@@ -21,6 +21,7 @@
 #include "lib/ghostfs.h"
 #include "lib/program/agent_body.h"
 #include "lib/program/agent_process.h"
+#include "lib/program/agent_requests.h"
 #include "lib/topology.h"
 
 ABSL_FLAG(std::string, ghost_cpus, "all", "The CPUs to schedule, as a list such as 0-3,8; not used with --enclave.");
@@ -217,7 +218,8 @@ absl::StatusOr<int> Run(const AgentProgram& program) {
                                   .claim = nullptr,
                                   .handover_timeout = absl::GetFlag(FLAGS_handover_timeout),
                                   .print_counters = absl::GetFlag(FLAGS_stats),
-                                  .make_runtime = program.make_runtime};
+                                  .make_runtime = program.make_runtime,
+                                  .handle_rpc = program.handle_rpc};
   if (options.enclave.empty()) {
     GHOST_ASSIGN_OR_RETURN(options.cpus, CpusToSchedule(kernel.get()));
   }

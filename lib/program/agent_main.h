@@ -12,7 +12,8 @@
 //
 // SIGINT and SIGTERM (and SIGHUP, unless it was ignored) end it: agents first, then the enclave, if this program made
 // it and no new agent waits for it; exit code 0. A second one kills the child at once: exit code 1, the enclave stays.
-// SIGUSR1 dumps the state of tasks and run queues to stderr.
+// SIGUSR1 dumps the state of tasks and run queues to stderr. ghostctl asks a running agent, and sets its policy's
+// tunables (lib/program/agent_requests.h).
 //
 // Taking over: with --enclave, a live agent of that enclave is waited for (--handover_timeout). From the line
 // "Initializing..." on, a signal makes it hand over: it ends, its tasks and the enclave stay, and the new agent says
@@ -34,6 +35,7 @@
 #include "lib/kernel.h"
 #include "lib/policy.h"
 #include "lib/program/agent_body.h"
+#include "lib/program/agent_requests.h"
 #include "lib/runtime.h"
 
 namespace ghost {
@@ -43,6 +45,8 @@ struct AgentProgram {
   MakeRuntime make_runtime = nullptr;
   // Called after flags are parsed, before anything is opened. Null: nothing to check.
   std::function<absl::Status()> check_flags = nullptr;
+  // Requests of its own, from its parent and from ghostctl; in ap_rpc. Null: it has none.
+  HandleProgramRpc handle_rpc = nullptr;
   // Null: OpenGhostfs(--ghostfs). Called before the fork; the child uses what it returned.
   std::function<absl::StatusOr<std::unique_ptr<Kernel>>()> open_kernel = nullptr;
 };

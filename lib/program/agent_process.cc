@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
+#include "lib/program/control_socket.h"
 
 namespace ghost {
 namespace {
@@ -110,11 +111,12 @@ int AgentProcess::RunChild(const MakeBody& make_body, int control, int rpc) {
 
   std::thread server([&] {
     prctl(PR_SET_NAME, "ap_rpc");
-    ServeRpc(rpc, [&body](RpcRequest& request) { return body->HandleRpc(request); });
+    ServeAgent(rpc, report->control.get(), [&body](RpcRequest& request) { return body->HandleRpc(request); });
   });
   absl::Status result = body->WaitUntilOver(control);
   shutdown(rpc, SHUT_RDWR);
   server.join();
+  report->control.reset();  // before another agent can take over
   const absl::Status stopped = body->Stop();
   if (result.ok()) result = stopped;
   body.reset();

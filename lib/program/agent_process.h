@@ -30,10 +30,11 @@
 
 namespace ghost {
 
-// What the child tells the parent once it is ready.
+// What the child tells the parent once it is ready, and what it keeps.
 struct AgentReport {
   std::string enclave;  // its directory
   std::string note;     // a line for the user, or ""
+  ScopedFd control;     // not told: where others may ask (lib/program/control_socket.h), or none
 };
 
 // The scheduler, made and used in the child only.
@@ -44,7 +45,8 @@ class AgentBody {
   // In the child's main thread. When it returns OK, agents schedule. `cancel` is a descriptor that becomes readable
   // when the parent wants it to give up (Cancelled is the answer then); only long waits need to look.
   virtual absl::StatusOr<AgentReport> Start(int cancel) = 0;
-  // In ap_rpc, after Start and before Stop. Unknown codes: the default response (-1).
+  // In ap_rpc, after Start and before Stop, for the parent and for whoever asks over AgentReport::control. Unknown
+  // codes: the default response (-1).
   virtual RpcResponse HandleRpc(RpcRequest& request) = 0;
   // In the child's main thread, if Start was OK: waits until `cancel` is readable; or returns earlier, with the reason
   // why the scheduler can't go on.

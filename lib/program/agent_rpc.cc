@@ -184,31 +184,33 @@ absl::StatusOr<RpcResponse> RpcClient::Call(const RpcRequest& request, absl::Dur
   }
 }
 
-void ServeRpc(int socket, const std::function<RpcResponse(RpcRequest&)>& handler) {
-  for (;;) {
-    Packet packet;
-    RpcResponse response;
-    switch (Receive(socket, 0, &packet)) {
-      case Received::kPacket: {
-        RpcRequest request = {.code = packet.header.code,
-                              .arg0 = packet.header.arg0,
-                              .arg1 = packet.header.arg1,
-                              .buffer = std::move(packet.buffer)};
-        response = handler(request);
-        break;
-      }
-      case Received::kMalformed:
-        response.code = -EINVAL;
-        break;
-      case Received::kNothing:
-        continue;
-      case Received::kClosed:
-        return;
+bool AnswerRpc(int socket, const RpcHandler& handler) {
+  Packet packet;
+  RpcResponse response;
+  switch (Receive(socket, 0, &packet)) {
+    case Received::kPacket: {
+      RpcRequest request = {.code = packet.header.code,
+                            .arg0 = packet.header.arg0,
+                            .arg1 = packet.header.arg1,
+                            .buffer = std::move(packet.buffer)};
+      response = handler(request);
+      break;
     }
-    const PacketHeader header = {
-        .id = packet.header.id, .code = response.code, .arg0 = 0, .arg1 = 0, .size = 0, .unused = 0};
-    if (Send(socket, header, response.buffer, 0) < 0) return;
+    case Received::kMalformed:
+      response.code = -EINVAL;
+      break;
+    case Received::kNothing:
+      return true;
+    case Received::kClosed:
+      return false;
   }
+  const PacketHeader header = {
+      .id = packet.header.id, .code = response.code, .arg0 = 0, .arg1 = 0, .size = 0, .unused = 0};
+  return Send(socket, header, response.buffer, MSG_DONTWAIT) >= 0 || errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+void ServeRpc(int socket, const RpcHandler& handler) {
+  while (AnswerRpc(socket, handler)) continue;
 }
 
 }  // namespace ghost

@@ -1,11 +1,12 @@
-// Requests from one of our processes to another over a socket pair: an agent program's parent asks its child.
+// Requests from one of our processes to another over a packet socket: an agent program's parent asks its child, and
+// ghostctl asks an agent (lib/program/control_socket.h).
 //
 // A request is {code, two numbers, a buffer of at most 32 KiB}, a response {code, buffer}. One request is in flight at
 // a time. The other side is not trusted: each packet is bounds-checked, and a wrong one is an error, never a CHECK. A
 // call never hangs: it ends with the response, the timeout, or the other process's death. Not for hot paths (it
 // allocates).
 //
-// RpcClient is thread-safe. ServeRpc runs in one thread of the server.
+// RpcClient is thread-safe. ServeRpc and AnswerRpc run in one thread of the server.
 //
 //     RpcRequest request{.code = kCountAllTasks};
 //     GHOST_ASSIGN_OR_RETURN(RpcResponse response, client.Call(request, absl::Seconds(5)));
@@ -120,8 +121,13 @@ class RpcClient {
   uint64_t last_id_ = 0;
 };
 
-// Answers requests until the client's end is closed. A packet that is not a request gets the response code -EINVAL.
-void ServeRpc(int socket, const std::function<RpcResponse(RpcRequest&)>& handler);
+using RpcHandler = std::function<RpcResponse(RpcRequest&)>;
+
+// Waits for one request and answers it; false: the client's end is closed. A packet that is not a request gets the
+// response code -EINVAL. An answer that the client leaves no room for (it does not read) is dropped.
+bool AnswerRpc(int socket, const RpcHandler& handler);
+// Answers requests until the client's end is closed.
+void ServeRpc(int socket, const RpcHandler& handler);
 
 }  // namespace ghost
 
