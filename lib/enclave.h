@@ -13,7 +13,6 @@
 #ifndef GHOST_LIB_ENCLAVE_H_
 #define GHOST_LIB_ENCLAVE_H_
 
-#include <bit>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -111,26 +110,15 @@ class Enclave {
 // Keep one and clear it: it costs as much as there are CPUs in it. Thread: as its RunRequests.
 class CommitGroup {
  public:
-  explicit CommitGroup(Enclave* enclave) : enclave_(enclave), num_words_(enclave->cpus().Last() / 64 + 1) {}
+  explicit CommitGroup(Enclave* enclave) : enclave_(enclave) {}
 
-  void Add(int cpu) { words_[cpu / 64] |= uint64_t{1} << (cpu % 64); }
-  bool empty() const {
-    for (int i = 0; i < num_words_; ++i) {
-      if (words_[i] != 0) return false;
-    }
-    return true;
-  }
-  void Clear() {
-    for (int i = 0; i < num_words_; ++i) words_[i] = 0;
-  }
+  void Add(int cpu) { cpus_.Add(cpu); }
+  bool empty() const { return cpus_.empty(); }
+  void Clear() { cpus_.Clear(); }
   // Calls visit(RunRequest&) for each CPU, in ascending order.
   template <typename Visit>
   void ForEach(Visit visit) {
-    for (int i = 0; i < num_words_; ++i) {
-      for (uint64_t word = words_[i]; word != 0; word &= word - 1) {
-        visit(enclave_->run_request(i * 64 + std::countr_zero(word)));
-      }
-    }
+    for (int cpu : cpus_) visit(enclave_->run_request(cpu));
   }
 
   // 0 or -errno; each request's Finish() tells what came of it.
@@ -141,15 +129,13 @@ class CommitGroup {
 
  private:
   int Ioctl(unsigned long number) {
-    ghost_ioc_commit_txn argument = {.mask_ptr = reinterpret_cast<uint64_t>(words_),
-                                     .mask_len = static_cast<uint32_t>(num_words_ * sizeof(uint64_t)),
-                                     .flags = 0};
+    ghost_ioc_commit_txn argument = {
+        .mask_ptr = reinterpret_cast<uint64_t>(cpus_.words().data()), .mask_len = sizeof(cpus_.words()), .flags = 0};
     return enclave_->kernel().Ioctl(number, &argument);
   }
 
   Enclave* const enclave_;
-  const int num_words_;
-  uint64_t words_[CpuSet::kWords] = {};  // a cpu_set_t
+  CpuSet cpus_;  // its words are a cpu_set_t
 };
 
 }  // namespace ghost

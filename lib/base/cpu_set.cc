@@ -81,12 +81,20 @@ CpuSet CpuSet::FromCpuSetT(const cpu_set_t& cpus) {
   static_assert(CPU_SETSIZE == kMaxCpus && sizeof(cpu_set_t) == sizeof(words_));
   CpuSet set;
   std::memcpy(set.words_.data(), &cpus, sizeof(cpus));
+  for (int index = 0; index < kWords; ++index) set.used_ |= uint32_t{set.words_[index] != 0} << index;
   return set;
 }
 
 cpu_set_t CpuSet::ToCpuSetT() const {
   cpu_set_t cpus;
   std::memcpy(&cpus, words_.data(), sizeof(cpus));
+  return cpus;
+}
+
+std::vector<int> CpuSet::ToVector() const {
+  std::vector<int> cpus(size());
+  int* next = cpus.data();
+  for (int cpu : *this) *next++ = cpu;
   return cpus;
 }
 

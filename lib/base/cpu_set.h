@@ -1,8 +1,9 @@
 // A set of CPU numbers, and the two texts in which the kernel writes one: lists ("0-3,8") and masks ("f",
 // "1,00000003").
 //
-// Fixed capacity (kMaxCpus), no allocation, value semantics; iteration and the set operations go word by word, so they
-// are fit for a schedule pass. What it is not: it knows nothing of which CPUs exist (lib/topology.h does).
+// Fixed capacity (kMaxCpus), no allocation, value semantics; a query is O(1), iteration and the set operations touch
+// only words that have members, so all but the texts and ToVector are fit for a schedule pass. What it is not: it knows
+// nothing of which CPUs exist (lib/topology.h does).
 //
 //     CpuSet cpus;
 //     if (auto error = ParseCpuList("0-3:1/2", &cpus); error != CpuParseError::kOk) …
@@ -19,6 +20,7 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ghost {
 
@@ -39,80 +41,108 @@ class CpuSet {
   }
   static CpuSet FromCpuSetT(const cpu_set_t& cpus);
   cpu_set_t ToCpuSetT() const;
+  std::vector<int> ToVector() const;
 
   static constexpr bool InRange(int cpu) { return cpu >= 0 && cpu < kMaxCpus; }
 
   // Arguments must be in range.
-  constexpr void Add(int cpu) { words_[cpu / 64] |= uint64_t{1} << (cpu % 64); }
-  constexpr void Remove(int cpu) { words_[cpu / 64] &= ~(uint64_t{1} << (cpu % 64)); }
-  // False for any number outside 0..kMaxCpus-1.
-  constexpr bool Contains(int cpu) const { return InRange(cpu) && ((words_[cpu / 64] >> (cpu % 64)) & 1) != 0; }
-  constexpr void Clear() { words_ = {}; }
-
-  constexpr bool empty() const {
-    for (uint64_t word : words_) {
-      if (word != 0) return false;
-    }
-    return true;
+  constexpr void Add(int cpu) {
+    words_[WordOf(cpu)] |= BitOf(cpu);
+    used_ |= uint32_t{1} << WordOf(cpu);
   }
+  constexpr void Remove(int cpu) {
+    const uint64_t left = words_[WordOf(cpu)] & ~BitOf(cpu);
+    Put(WordOf(cpu), left);
+  }
+  // False for any number outside 0..kMaxCpus-1.
+  constexpr bool Contains(int cpu) const { return InRange(cpu) && (words_[WordOf(cpu)] & BitOf(cpu)) != 0; }
+  constexpr void Clear() { *this = CpuSet(); }
+
+  constexpr bool empty() const { return used_ == 0; }
   constexpr int size() const {
     int count = 0;
-    for (uint64_t word : words_) count += std::popcount(word);
+    for (uint32_t left = used_; left != 0; left &= left - 1) count += std::popcount(words_[std::countr_zero(left)]);
     return count;
   }
   // The lowest member, or -1; the lowest member above `cpu`, or -1.
-  constexpr int First() const { return Next(-1); }
+  constexpr int First() const { return used_ == 0 ? -1 : FirstOf(std::countr_zero(used_)); }
   constexpr int Next(int cpu) const {
-    int from = cpu + 1;
+    const int from = cpu + 1;
     if (from >= kMaxCpus) return -1;
-    int index = from / 64;
-    uint64_t word = words_[index] & (~uint64_t{0} << (from % 64));
-    while (word == 0) {
-      if (++index == kWords) return -1;
-      word = words_[index];
-    }
-    return index * 64 + std::countr_zero(word);
+    const uint64_t rest = words_[WordOf(from)] >> BitIndex(from);
+    if (rest != 0) return from + std::countr_zero(rest);
+    const uint32_t later = used_ & AllAbove(WordOf(from));
+    return later == 0 ? -1 : FirstOf(std::countr_zero(later));
   }
   constexpr int Last() const {
-    for (int index = kWords - 1; index >= 0; --index) {
-      if (words_[index] != 0) return index * 64 + 63 - std::countl_zero(words_[index]);
+    if (used_ == 0) return -1;
+    const int index = 31 - std::countl_zero(used_);
+    return index * 64 + 63 - std::countl_zero(words_[index]);
+  }
+  // The lowest member of both, or -1.
+  constexpr int FirstIn(const CpuSet& other) const {
+    for (uint32_t left = used_ & other.used_; left != 0; left &= left - 1) {
+      const int index = std::countr_zero(left);
+      const uint64_t both = words_[index] & other.words_[index];
+      if (both != 0) return index * 64 + std::countr_zero(both);
     }
     return -1;
   }
 
   constexpr CpuSet& operator&=(const CpuSet& other) {
-    for (int i = 0; i < kWords; ++i) words_[i] &= other.words_[i];
+    for (uint32_t left = used_; left != 0; left &= left - 1) {
+      const int index = std::countr_zero(left);
+      Put(index, words_[index] & other.words_[index]);
+    }
     return *this;
   }
   constexpr CpuSet& operator|=(const CpuSet& other) {
-    for (int i = 0; i < kWords; ++i) words_[i] |= other.words_[i];
+    for (uint32_t left = other.used_; left != 0; left &= left - 1) {
+      const int index = std::countr_zero(left);
+      words_[index] |= other.words_[index];
+    }
+    used_ |= other.used_;
     return *this;
   }
   constexpr CpuSet& operator-=(const CpuSet& other) {
-    for (int i = 0; i < kWords; ++i) words_[i] &= ~other.words_[i];
+    for (uint32_t left = used_ & other.used_; left != 0; left &= left - 1) {
+      const int index = std::countr_zero(left);
+      Put(index, words_[index] & ~other.words_[index]);
+    }
     return *this;
   }
   friend constexpr CpuSet operator&(CpuSet a, const CpuSet& b) { return a &= b; }
   friend constexpr CpuSet operator|(CpuSet a, const CpuSet& b) { return a |= b; }
   friend constexpr CpuSet operator-(CpuSet a, const CpuSet& b) { return a -= b; }
   friend constexpr bool operator==(const CpuSet&, const CpuSet&) = default;
-  constexpr bool Intersects(const CpuSet& other) const { return !(*this & other).empty(); }
+  constexpr bool Intersects(const CpuSet& other) const { return FirstIn(other) >= 0; }
   constexpr bool IsSubsetOf(const CpuSet& other) const { return (*this - other).empty(); }
 
-  // Ascending. Removing the current member while iterating is fine.
+  // Ascending. Removing members while iterating is fine; those of the current member's word of 64 may still be shown.
   class Iterator {
    public:
-    using iterator_category = std::forward_iterator_tag;
+    using iterator_category = std::input_iterator_tag;
     using value_type = int;
     using difference_type = int;
     using pointer = const int*;
     using reference = int;
 
     constexpr Iterator() = default;
-    constexpr Iterator(const CpuSet* set, int cpu) : set_(set), cpu_(cpu) {}
+    constexpr explicit Iterator(const CpuSet* set) : set_(set) { EnterWord(set->used_); }
     constexpr int operator*() const { return cpu_; }
     constexpr Iterator& operator++() {
-      cpu_ = set_->Next(cpu_);
+      // CPUs mostly come in runs.
+      ++cpu_;
+      rest_ >>= 1;
+      if ((rest_ & 1) != 0) [[likely]]
+        return *this;
+      if (rest_ == 0) {
+        EnterWord(set_->used_ & AllAbove(WordOf(cpu_ - 1)));
+      } else {
+        const int gap = std::countr_zero(rest_);
+        cpu_ += gap;
+        rest_ >>= gap;
+      }
       return *this;
     }
     constexpr Iterator operator++(int) {
@@ -120,19 +150,42 @@ class CpuSet {
       ++*this;
       return before;
     }
-    friend constexpr bool operator==(const Iterator& a, const Iterator& b) { return a.cpu_ == b.cpu_; }
+    friend constexpr bool operator==(const Iterator& a, std::default_sentinel_t) { return a.rest_ == 0; }
+    friend constexpr bool operator==(const Iterator& a, const Iterator& b) {
+      return a.rest_ == 0 ? b.rest_ == 0 : b.rest_ != 0 && a.cpu_ == b.cpu_;
+    }
 
    private:
+    // To the first member of the first of these words; at the end, if there is none.
+    constexpr void EnterWord(uint32_t used) {
+      if (used == 0) return;
+      const int index = std::countr_zero(used);
+      cpu_ = index * 64 + std::countr_zero(set_->words_[index]);
+      rest_ = set_->words_[index] >> BitIndex(cpu_);
+    }
+
     const CpuSet* set_ = nullptr;
     int cpu_ = -1;
+    uint64_t rest_ = 0;  // bit 0 is cpu_, with what follows it in its word; 0 at the end
   };
-  constexpr Iterator begin() const { return Iterator(this, First()); }
-  constexpr Iterator end() const { return Iterator(this, -1); }
+  constexpr Iterator begin() const { return Iterator(this); }
+  constexpr std::default_sentinel_t end() const { return {}; }
 
   const std::array<uint64_t, kWords>& words() const { return words_; }
 
  private:
+  static constexpr int WordOf(int cpu) { return static_cast<int>(static_cast<unsigned>(cpu) / 64); }
+  static constexpr int BitIndex(int cpu) { return static_cast<int>(static_cast<unsigned>(cpu) % 64); }
+  static constexpr uint64_t BitOf(int cpu) { return uint64_t{1} << BitIndex(cpu); }
+  static constexpr uint32_t AllAbove(int index) { return ~uint32_t{1} << index; }
+  constexpr int FirstOf(int index) const { return index * 64 + std::countr_zero(words_[index]); }
+  constexpr void Put(int index, uint64_t word) {
+    words_[index] = word;
+    if (word == 0) used_ &= ~(uint32_t{1} << index);
+  }
+
   std::array<uint64_t, kWords> words_ = {};
+  uint32_t used_ = 0;  // which words are not 0: few of them are, and nothing here looks at the others
 };
 
 enum class CpuParseError {

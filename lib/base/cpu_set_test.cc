@@ -1,5 +1,7 @@
 #include "lib/base/cpu_set.h"
 
+#include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,7 +45,7 @@ TEST(CpuSet, Members) {
   CpuSet cpus = {0, 63, 64, 1023};
   EXPECT_EQ(cpus.size(), 4);
   EXPECT_FALSE(cpus.empty());
-  EXPECT_EQ(std::vector<int>(cpus.begin(), cpus.end()), (std::vector<int>{0, 63, 64, 1023}));
+  EXPECT_EQ(cpus.ToVector(), (std::vector<int>{0, 63, 64, 1023}));
   EXPECT_EQ(cpus.First(), 0);
   EXPECT_EQ(cpus.Last(), 1023);
   EXPECT_EQ(cpus.Next(64), 1023);
@@ -79,6 +81,46 @@ TEST(CpuSet, Algebra) {
   EXPECT_FALSE((a - b).Intersects(b));
   EXPECT_TRUE((a & b).IsSubsetOf(a));
   EXPECT_FALSE(a.IsSubsetOf(b));
+}
+
+// Sets of all densities, against the plainest thing that does the same.
+TEST(CpuSet, DoesWhatASetOfNumbersDoes) {
+  std::mt19937 random(1);
+  const auto draw = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
+  const auto to_vector = [](const std::set<int>& numbers) { return std::vector<int>(numbers.begin(), numbers.end()); };
+  for (int round = 0; round < 500; ++round) {
+    CpuSet a, b;
+    std::set<int> in_a, in_b;
+    const int range = 1 + draw(CpuSet::kMaxCpus);
+    for (int i = draw(2 * range); i > 0; --i) {
+      const int cpu = draw(range);
+      const bool add = draw(4) != 0;
+      CpuSet& cpus = draw(2) == 0 ? a : b;
+      std::set<int>& numbers = &cpus == &a ? in_a : in_b;
+      add ? cpus.Add(cpu) : cpus.Remove(cpu);
+      add ? (void)numbers.insert(cpu) : (void)numbers.erase(cpu);
+    }
+    std::set<int> both, either = in_b, only_a;
+    for (int cpu : in_a) (in_b.count(cpu) != 0 ? both : only_a).insert(cpu);
+    either.insert(in_a.begin(), in_a.end());
+    ASSERT_EQ(a.ToVector(), to_vector(in_a));
+    ASSERT_EQ((a & b).ToVector(), to_vector(both));
+    ASSERT_EQ((a | b).ToVector(), to_vector(either));
+    ASSERT_EQ((a - b).ToVector(), to_vector(only_a));
+    ASSERT_EQ(a.size(), static_cast<int>(in_a.size()));
+    ASSERT_EQ(a.empty(), in_a.empty());
+    ASSERT_EQ(a.First(), in_a.empty() ? -1 : *in_a.begin());
+    ASSERT_EQ(a.Last(), in_a.empty() ? -1 : *in_a.rbegin());
+    ASSERT_EQ(a.FirstIn(b), both.empty() ? -1 : *both.begin());
+    ASSERT_EQ(a.Intersects(b), !both.empty());
+    ASSERT_EQ(a.IsSubsetOf(b), only_a.empty());
+    ASSERT_EQ((a & b) | (a - b), a);
+    for (int cpu = -1; cpu < CpuSet::kMaxCpus; ++cpu) {
+      ASSERT_EQ(a.Contains(cpu), in_a.count(cpu) != 0);
+      const auto next = in_a.upper_bound(cpu);
+      ASSERT_EQ(a.Next(cpu), next == in_a.end() ? -1 : *next);
+    }
+  }
 }
 
 TEST(CpuSet, KernelType) {
