@@ -34,8 +34,12 @@ absl::StatusOr<int64_t> Tunable::Parse(absl::string_view text) const {
                                        : unit_ == Unit::kCount     ? ParseCount(text)
                                                                    : ParseBool(text);
   if (value.has_value() && *value >= min_ && *value <= max_) return *value;
-  absl::Status status = absl::InvalidArgumentError(
-      absl::StrCat(name_, "=", text, value.has_value() ? ": out of range" : ": not a value of its kind"));
+  absl::Status status =
+      absl::InvalidArgumentError(absl::StrCat(name_, "=", text,
+                                              value.has_value()             ? ": out of range"
+                                              : unit_ == Unit::kNanoseconds ? ": not a time with a unit, such as 50us"
+                                              : unit_ == Unit::kCount       ? ": not a whole number"
+                                                                            : ": neither true nor false"));
   return WithHint(WithExitCode(std::move(status), ExitCode::kUsage), absl::StrCat(name_, ": ", Range()));
 }
 

@@ -141,7 +141,9 @@ absl::Status AgentRequests::ReadDump(const RpcRequest& request, RpcBuffer* answe
 }
 
 absl::StatusOr<RpcBuffer> AgentClient::Ask(const RpcRequest& request) {
-  GHOST_ASSIGN_OR_RETURN(RpcResponse response, rpc_.Call(request, kAnswerTimeout));
+  absl::StatusOr<RpcResponse> answer = rpc_.Call(request, kAnswerTimeout);
+  if (!answer.ok()) return WithHint(answer.status(), "it is stopped, stuck or has just ended: ghostctl status");
+  RpcResponse response = *std::move(answer);
   if (response.code == 0) return std::move(response.buffer);
   if (response.code != 1) return absl::UnimplementedError("the agent does not know this request");
   absl::Status status;

@@ -24,6 +24,7 @@
 #include "lib/policy.h"
 #include "lib/program/agent_main.h"
 #include "lib/runtime.h"
+#include "lib/tunable.h"
 
 ABSL_FLAG(int32_t, period_us, 50, "how long a task keeps its CPU");
 
@@ -64,7 +65,8 @@ class PreemptingRuntime : public Runtime {
  public:
   PreemptingRuntime(Enclave* enclave, RuntimeOptions options)
       : enclave_(enclave),
-        period_ns_(absl::GetFlag(FLAGS_period_us) * int64_t{1000}),
+        period_("period", "how long a task keeps its CPU", Tunable::Unit::kNanoseconds,
+                absl::GetFlag(FLAGS_period_us) * int64_t{1000}, 1'000, 999'999'999),
         runtime_(enclave, std::move(options)) {}
   ~PreemptingRuntime() override { Stop(); }
 
@@ -82,6 +84,7 @@ class PreemptingRuntime : public Runtime {
   RuntimeCounters Counters(int cpu) const override { return runtime_.Counters(cpu); }
   int64_t CountTasks() const override { return runtime_.CountTasks(); }
   std::string DumpState(absl::Duration timeout) override { return runtime_.DumpState(timeout); }
+  std::vector<Tunable*> Tunables() override { return {&period_}; }
 
  private:
   void Beat() {
@@ -91,13 +94,13 @@ class PreemptingRuntime : public Runtime {
     prctl(PR_SET_TIMERSLACK, 1);
     while (!stop_.load()) {
       for (int cpu : cpus()) enclave_->run_request(cpu).Ping();
-      const timespec period = {.tv_sec = 0, .tv_nsec = period_ns_};
+      const timespec period = {.tv_sec = 0, .tv_nsec = period_.Get()};
       nanosleep(&period, nullptr);
     }
   }
 
   Enclave* const enclave_;
-  const int64_t period_ns_;
+  Tunable period_;
   PerCpuRuntime<RoundRobinPolicy> runtime_;
   std::atomic<bool> stop_{false};
   std::thread metronome_;

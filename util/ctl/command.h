@@ -24,6 +24,9 @@ extern const Command kExecCommand;
 extern const Command kEnclaveCommand;
 extern const Command kMoveCommand;
 extern const Command kStatusCommand;
+extern const Command kGetCommand;
+extern const Command kSetCommand;
+extern const Command kDumpCommand;
 
 // Replaces this process by a program found in $PATH; returns only if that fails, with a message on stderr and 126 or
 // 127, as a shell does.
