@@ -1,0 +1,139 @@
+// AffinityGroups: which waiting tasks may run on which CPU, without looking at each of them.
+//
+// Tasks that may run on the same CPUs are a group, and a centralized policy keeps one run queue per group. What may run
+// on a CPU next is then one of few heads of queues, however many tasks wait for other CPUs:
+//
+//     task->group = groups.Find(task->allowed());                 // Enqueue
+//     queues[task->group].push_back(*task);
+//     groups.SetWaiting(task->group, true);
+//     …
+//     groups.OfferEach(plan.idle(), [&](int cpu) {                // Schedule: no CPU is looked at in vain
+//       groups.ForEachAt(cpu, [&](int group) { … queues[group].front() … });
+//     });
+//
+// Group 0 has those that may run on every CPU: most. Each CPU has a group for those that may run nowhere else. Other
+// sets share kShared - 1 groups; if tasks of that many sets wait at once, a task with one more set waits in the group
+// of one CPU of its set. (It runs where it may, but is not seen by its other CPUs.)
+//
+// Threads: one. No allocation after the constructor. What is not told otherwise is O(1).
+#ifndef GHOST_LIB_AFFINITY_GROUPS_H_
+#define GHOST_LIB_AFFINITY_GROUPS_H_
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+#include "lib/base/cpu_set.h"
+#include "lib/base/logging.h"
+
+namespace ghost {
+
+class AffinityGroups {
+ public:
+  static constexpr int kShared = 64;
+
+  // `cpus`: all of the enclave's.
+  explicit AffinityGroups(const CpuSet& cpus) : at_(cpus.Last() + 1, 1) { sets_[0] = cpus; }
+
+  // Groups have numbers below this.
+  int count() const { return kShared + static_cast<int>(at_.size()); }
+
+  // The group of tasks that may run on `allowed`, which is not empty. It stays theirs while some of them wait.
+  // O(groups); O(CPUs) if none of this set has waited for some time.
+  int Find(const CpuSet& allowed) {
+    if (allowed == sets_[0]) return 0;
+    const int first = allowed.First();
+    GHOST_DCHECK(first >= 0 && first < static_cast<int>(at_.size()));
+    if (allowed.Next(first) < 0) return kShared + first;
+    for (int group = 1; group < used_; ++group) {
+      if (sets_[group] == allowed) return group;
+    }
+    const int group = TakeUnused();
+    if (group < 0) return kShared + first;
+    SetCpus(group, allowed);
+    return group;
+  }
+
+  // Whether tasks wait in a group's queue.
+  void SetWaiting(int group, bool waiting) {
+    if (group >= kShared) {
+      const int cpu = group - kShared;
+      if (pinned_.Contains(cpu) != waiting) num_pinned_ += waiting ? 1 : -1;
+      waiting ? pinned_.Add(cpu) : pinned_.Remove(cpu);
+    } else {
+      const uint64_t bit = uint64_t{1} << group;
+      waiting_ = waiting ? waiting_ | bit : waiting_ & ~bit;
+    }
+    if (group != 0) narrow_is_known_ = false;
+  }
+  bool SomebodyWaits() const { return waiting_ != 0 || num_pinned_ != 0; }
+  // Whether some of them may not run on every CPU.
+  bool SomebodyHasLessChoice() const { return (waiting_ & ~uint64_t{1}) != 0 || num_pinned_ != 0; }
+
+  // Calls visit(group) for the groups in which tasks wait that may run on `cpu`.
+  template <typename Visit>
+  void ForEachAt(int cpu, Visit visit) const {
+    for (uint64_t groups = waiting_ & at_[cpu]; groups != 0; groups &= groups - 1) visit(std::countr_zero(groups));
+    if (num_pinned_ != 0 && pinned_.Contains(cpu)) visit(kShared + cpu);
+  }
+
+  // Calls offer(cpu) for each CPU of `idle` that a waiting task may run on, until nobody waits. Those that only
+  // group 0 can use come first: so it leaves the others to tasks that have less choice. O(idle CPUs).
+  template <typename Offer>
+  void OfferEach(const CpuSet& idle, Offer offer) {
+    if (!SomebodyWaits()) return;
+    if (!SomebodyHasLessChoice()) {
+      OfferAll(idle, offer);
+      return;
+    }
+    const CpuSet narrow = Narrow();
+    if ((waiting_ & 1) != 0) OfferAll(idle - narrow, offer);
+    OfferAll(idle & narrow, offer);
+  }
+
+ private:
+  template <typename Offer>
+  void OfferAll(const CpuSet& idle, Offer& offer) {
+    // `offer` may take a CPU out of the set.
+    for (int cpu = idle.First(); cpu >= 0 && SomebodyWaits(); cpu = idle.Next(cpu)) offer(cpu);
+  }
+
+  // Where waiting tasks that may not run on every CPU may run.
+  const CpuSet& Narrow() {
+    if (!narrow_is_known_) {
+      narrow_ = pinned_;
+      for (uint64_t groups = waiting_ & ~uint64_t{1}; groups != 0; groups &= groups - 1) {
+        narrow_ |= sets_[std::countr_zero(groups)];
+      }
+      narrow_is_known_ = true;
+    }
+    return narrow_;
+  }
+
+  // A group in which nobody waits, or -1. Sets that were used are kept as long as there is room.
+  int TakeUnused() {
+    if (used_ < kShared) return used_++;
+    const uint64_t unused = ~(waiting_ | 1);
+    return unused == 0 ? -1 : std::countr_zero(unused);
+  }
+  void SetCpus(int group, const CpuSet& cpus) {
+    const uint64_t bit = uint64_t{1} << group;
+    for (int cpu : sets_[group]) at_[cpu] &= ~bit;
+    for (int cpu : cpus) at_[cpu] |= bit;
+    sets_[group] = cpus;
+  }
+
+  std::array<CpuSet, kShared> sets_;
+  int used_ = 1;
+  std::vector<uint64_t> at_;  // by cpu: the shared groups that may run there
+  uint64_t waiting_ = 0;      // the shared groups in which tasks wait
+  CpuSet pinned_;             // the CPUs in whose own group tasks wait
+  int num_pinned_ = 0;
+  CpuSet narrow_;
+  bool narrow_is_known_ = true;
+};
+
+}  // namespace ghost
+
+#endif  // GHOST_LIB_AFFINITY_GROUPS_H_
