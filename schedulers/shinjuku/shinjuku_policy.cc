@@ -1,0 +1,233 @@
+#include "schedulers/shinjuku/shinjuku_policy.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+namespace ghost {
+namespace {
+
+Time After(Time time, int64_t ns) {
+  int64_t sum;
+  return __builtin_add_overflow(time.ns(), ns, &sum) ? Time::Infinite() : Time::FromNanoseconds(sum);
+}
+
+}  // namespace
+
+ShinjukuPolicy::ShinjukuPolicy(const PolicyConfig& config, const Options& options)
+    : slice_("preemption_time_slice", "how long a task may run while others of its class wait",
+             Tunable::Unit::kNanoseconds, options.slice_ns, kMinSliceNs, INT64_MAX),
+      slice_ns_(options.slice_ns),
+      groups_(config.cpus),
+      queues_(groups_.count()) {}
+
+// -- Who waits --
+
+void ShinjukuPolicy::Enqueue(Task* task, EnqueueReason reason, Time) {
+  const bool has_turn = reason != EnqueueReason::kNew && reason != EnqueueReason::kYielded && task->used_ns < slice_ns_;
+  const bool woken = reason == EnqueueReason::kWoken || reason == EnqueueReason::kWokenDeferrable;
+  if (!task->hint.has_work) {
+    Pause(task);
+  } else if (!has_turn) {
+    StartTurn(task);
+  } else {
+    // Who was on a CPU, or nearly, goes before those who slept.
+    Join(task, woken ? Where::kFront : Where::kFirst);
+  }
+}
+
+void ShinjukuPolicy::Dequeue(Task* task) {
+  if (task->place == Place::kWaiting) Leave(task);
+  if (task->place == Place::kParked) parked_.erase(parked_.iterator_to(*task));
+  task->place = Place::kNowhere;
+}
+
+void ShinjukuPolicy::Join(Task* task, Where where) {
+  const int qos_class = task->qos_class();
+  task->place = Place::kWaiting;
+  task->in_front = where != Where::kBack;
+  task->order = where == Where::kFirst ? --first_order_ : ++last_order_;
+  task->group = groups_.Find(task->allowed());
+  Queue& queue = queues_[task->group];
+  List& list = task->in_front ? queue.front[qos_class] : queue.back[qos_class];
+  list.insert(where == Where::kFirst ? list.begin() : list.end(), *task);
+  if (queue.classes == 0) groups_.SetWaiting(task->group, true);
+  queue.classes |= uint64_t{1} << qos_class;
+  ++waiting_[qos_class];
+  waiting_classes_ |= uint64_t{1} << qos_class;
+  changed_ = true;
+}
+
+void ShinjukuPolicy::Leave(Task* task) {
+  const int qos_class = task->qos_class();
+  const uint64_t bit = uint64_t{1} << qos_class;
+  Queue& queue = queues_[task->group];
+  List& list = task->in_front ? queue.front[qos_class] : queue.back[qos_class];
+  list.erase(list.iterator_to(*task));
+  if (queue.front[qos_class].empty() && queue.back[qos_class].empty()) queue.classes &= ~bit;
+  if (queue.classes == 0) groups_.SetWaiting(task->group, false);
+  if (--waiting_[qos_class] == 0) waiting_classes_ &= ~bit;
+  task->place = Place::kNowhere;
+}
+
+void ShinjukuPolicy::Pause(Task* task) {
+  task->place = Place::kPaused;
+  if (!task->hint.repeating) return;
+  task->place = Place::kParked;
+  task->due = After(task->last_run, task->hint.period_ns);
+  parked_.insert(*task);
+}
+
+// -- Who runs --
+
+void ShinjukuPolicy::OnRunning(int cpu, Task* task, Time now) {
+  task->cpu = cpu;
+  task->gives_way = false;
+  StartRunning(task, now);
+}
+
+void ShinjukuPolicy::StartRunning(Task* task, Time now) {
+  task->since = now;
+  changed_ = true;
+  if (!task->hint.has_work) {
+    task->place = Place::kLeaving;
+    leaving_.push_back(*task);
+    return;
+  }
+  task->place = Place::kRunning;
+  List& list = running_[task->qos_class()];
+  list.insert(task->gives_way ? list.begin() : list.end(), *task);
+  running_classes_ |= uint64_t{1} << task->qos_class();
+}
+
+void ShinjukuPolicy::OnStopped(int, Task* task, Time now) {
+  if (task->place == Place::kLeaving) {
+    leaving_.erase(leaving_.iterator_to(*task));
+  } else if (task->place == Place::kRunning) {
+    List& list = running_[task->qos_class()];
+    list.erase(list.iterator_to(*task));
+    if (list.empty()) running_classes_ &= ~(uint64_t{1} << task->qos_class());
+  }
+  task->place = Place::kNowhere;
+  task->used_ns += Time::NanosecondsBetween(task->since, now);
+  task->last_run = now;
+  changed_ = true;
+}
+
+// -- What applications say --
+
+void ShinjukuPolicy::OnHint(Task* task, const WorkHint& hint, Time now) {
+  const Place place = task->place;
+  const bool stays = place == Place::kWaiting && hint.has_work && hint.qos == task->hint.qos;
+  if (place == Place::kRunning || place == Place::kLeaving) {
+    OnStopped(task->cpu, task, now);
+  } else if (place != Place::kNowhere && !stays) {
+    Dequeue(task);
+  }
+  task->hint = hint;
+  if (hint.has_work) task->used_ns = 0;  // a new piece of work
+  if (place == Place::kRunning || place == Place::kLeaving) {
+    // Between two pieces of work it may be the turn of somebody else.
+    task->gives_way = waiting_[task->qos_class()] != 0;
+    StartRunning(task, now);
+  } else if (place != Place::kNowhere && !stays) {
+    hint.has_work ? StartTurn(task) : Pause(task);
+  }
+}
+
+void ShinjukuPolicy::OnAffinityChanged(Task* task) {
+  if (task->place != Place::kWaiting) return;
+  const bool in_front = task->in_front;
+  Leave(task);
+  Join(task, in_front ? Where::kFront : Where::kBack);
+}
+
+// -- The pass --
+
+void ShinjukuPolicy::Schedule(Plan<Task>& plan) {
+  WakeParked(plan);
+  TakeFromThoseWithoutWork(plan);
+  groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, 0); });
+  if (slice_ns_ != slice_.Get() || changed_ || plan.now() >= look_again_) Preempt(plan);
+  plan.LookAgain(look_again_);
+  // Who gets a CPU now has used its slice then.
+  if (!plan.planned_cpus().empty() && groups_.SomebodyWaits()) plan.LookAgain(After(plan.now(), slice_ns_));
+}
+
+void ShinjukuPolicy::WakeParked(Plan<Task>& plan) {
+  for (auto it = parked_.begin(); it != parked_.end() && it->due <= plan.now(); it = parked_.begin()) {
+    Task* task = &*it;
+    parked_.erase(it);
+    task->hint.has_work = true;
+    plan.SetHasWork(task);
+    StartTurn(task);
+  }
+  if (!parked_.empty()) plan.LookAgain(parked_.begin()->due);
+}
+
+void ShinjukuPolicy::TakeFromThoseWithoutWork(Plan<Task>& plan) {
+  for (const Task& task : leaving_) {
+    if (CanBeStopped(plan, task) && !Give(plan, task.cpu, 0)) plan.Unschedule(task.cpu);
+  }
+}
+
+void ShinjukuPolicy::Preempt(Plan<Task>& plan) {
+  slice_ns_ = slice_.Get();
+  changed_ = false;
+  look_again_ = Time::Infinite();
+  PreemptLowerClasses(plan);
+  for (uint64_t classes = waiting_classes_ & running_classes_; classes != 0; classes &= classes - 1) {
+    PreemptUsedSlices(plan, std::countr_zero(classes));
+  }
+}
+
+// The lowest class loses first.
+void ShinjukuPolicy::PreemptLowerClasses(Plan<Task>& plan) {
+  for (uint64_t classes = running_classes_; classes != 0; classes &= classes - 1) {
+    const int qos_class = std::countr_zero(classes);
+    for (const Task& task : running_[qos_class]) {
+      if (qos_class >= HighestWaiting()) return;
+      // What nobody wants who may run everywhere, nobody wants elsewhere either.
+      if (CanBeStopped(plan, task) && !Give(plan, task.cpu, qos_class + 1) && !groups_.SomebodyHasLessChoice()) return;
+    }
+  }
+}
+
+void ShinjukuPolicy::PreemptUsedSlices(Plan<Task>& plan, int qos_class) {
+  for (const Task& task : running_[qos_class]) {
+    if ((task.hint.repeating && !task.gives_way) || !CanBeStopped(plan, task)) continue;
+    if (waiting_[qos_class] == 0) return;
+    if (!task.gives_way && Time::NanosecondsBetween(task.since, plan.now()) < slice_ns_) {
+      look_again_ = std::min(look_again_, After(task.since, slice_ns_));
+      return;
+    }
+    if (!Give(plan, task.cpu, qos_class) && !groups_.SomebodyHasLessChoice()) return;
+  }
+}
+
+ShinjukuPolicy::Task* ShinjukuPolicy::FirstAt(int cpu) {
+  Task* first = nullptr;
+  groups_.ForEachAt(cpu, [&](int group) {
+    Task& task = queues_[group].First();
+    if (first == nullptr || task.rank() < first->rank()) first = &task;
+  });
+  return first;
+}
+
+bool ShinjukuPolicy::Give(Plan<Task>& plan, int cpu, int lowest_class) {
+  for (Task* task = FirstAt(cpu); task != nullptr && task->qos_class() >= lowest_class; task = FirstAt(cpu)) {
+    Leave(task);
+    if (plan.Assign(cpu, task)) return true;
+  }
+  return false;
+}
+
+void ShinjukuPolicy::Describe(const Task& task, std::string* line) const {
+  constexpr const char* kPlaces[] = {"", "", ", no work", ", no work until due", "", ", no work"};
+  absl::StrAppend(line, " qos ", task.hint.qos, kPlaces[static_cast<int>(task.place)]);
+  if (task.place == Place::kWaiting) absl::StrAppend(line, task.in_front ? ", in front" : ", at the back");
+  absl::StrAppend(line, ", used ", absl::FormatDuration(absl::Nanoseconds(task.used_ns)), " of its turn");
+}
+
+}  // namespace ghost
