@@ -1,0 +1,226 @@
+#include "schedulers/edf/edf_policy.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+namespace ghost {
+namespace {
+
+constexpr int64_t kNever = INT64_MAX;
+
+// Whether who joins for this reason was interrupted, or may be waited for.
+bool Boosts(EnqueueReason reason) {
+  return reason == EnqueueReason::kPreempted || reason == EnqueueReason::kWoken ||
+         reason == EnqueueReason::kCommitFailed || reason == EnqueueReason::kSliceExpired;
+}
+
+int64_t SaturatedSum(int64_t a, int64_t b) {
+  int64_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? kNever : sum;
+}
+
+}  // namespace
+
+EdfPolicy::EdfPolicy(const PolicyConfig& config, const Options& options)
+    : preempt_earlier_deadline_("preempt_earlier_deadline", "whether an earlier deadline takes the CPU of a later one",
+                                Tunable::Unit::kBool, options.preempt_earlier_deadline ? 1 : 0, 0, 1),
+      groups_(config.cpus),
+      queues_(groups_.count()) {}
+
+// -- The order --
+
+EdfPolicy::Key EdfPolicy::KeyOf(const Task& task) const {
+  const int64_t deadline = task.hint.deadline.ns();
+  const int64_t rest = std::max<int64_t>(task.estimate_ns - task.elapsed_ns, 0);
+  const int64_t start_by = deadline == kNever ? kNever : std::max<int64_t>(deadline, 0) - rest;
+  const int64_t start_first = task.boosted ? INT64_MIN : start_by;
+  Key key = {.service = ~uint64_t{task.hint.qos}, .when_ns = start_first, .order = task.key.order};
+  if (by_deadline()) {
+    key.when_ns = deadline;
+    key.then_ns = start_first;
+  }
+  return key;
+}
+
+bool EdfPolicy::GoesBefore(const Task& waiting, const Task& running) const {
+  if (waiting.hint.qos != running.hint.qos) return waiting.hint.qos > running.hint.qos;
+  return by_deadline() && waiting.hint.deadline < running.hint.deadline;
+}
+
+// -- Who waits --
+
+void EdfPolicy::Enqueue(Task* task, EnqueueReason reason, Time) {
+  task->boosted = Boosts(reason);
+  task->hint.has_work ? Join(task) : Pause(task);
+}
+
+void EdfPolicy::Dequeue(Task* task) {
+  if (task->place == Place::kWaiting) Leave(task);
+  if (task->place == Place::kDone) done_.erase(done_.iterator_to(*task));
+  task->place = Place::kNowhere;
+}
+
+void EdfPolicy::Join(Task* task) {
+  task->place = Place::kWaiting;
+  task->key.order = ++last_order_;
+  task->key = KeyOf(*task);
+  task->group = groups_.Find(task->allowed());
+  Queue& queue = queues_[task->group];
+  if (queue.empty()) groups_.SetWaiting(task->group, true);
+  queue.insert(*task);
+  changed_ = true;
+}
+
+void EdfPolicy::Leave(Task* task) {
+  Queue& queue = queues_[task->group];
+  queue.erase(queue.iterator_to(*task));
+  if (queue.empty()) groups_.SetWaiting(task->group, false);
+  task->place = Place::kNowhere;
+}
+
+void EdfPolicy::Pause(Task* task) {
+  task->place = task->hint.repeating ? Place::kDone : Place::kPaused;
+  if (task->hint.repeating) done_.push_back(*task);
+}
+
+// -- Who runs --
+
+void EdfPolicy::OnRunning(int cpu, Task* task, Time now) {
+  task->cpu = cpu;
+  StartRunning(task, now);
+}
+
+void EdfPolicy::StartRunning(Task* task, Time now) {
+  task->since = now;
+  changed_ = true;
+  if (task->hint.has_work) {
+    task->place = Place::kRunning;
+    task->key = KeyOf(*task);
+    running_.insert(*task);
+  } else {
+    task->place = Place::kLeaving;
+    leaving_.push_back(*task);
+  }
+}
+
+void EdfPolicy::OnStopped(int, Task* task, Time now) { StopRunning(task, now); }
+
+void EdfPolicy::StopRunning(Task* task, Time now) {
+  if (task->place == Place::kRunning) {
+    running_.erase(running_.iterator_to(*task));
+    task->elapsed_ns += Time::NanosecondsBetween(task->since, now);
+    while (task->estimate_ns != 0 && task->estimate_ns < task->elapsed_ns) {
+      task->estimate_ns = SaturatedSum(task->estimate_ns, task->estimate_ns);
+    }
+  } else if (task->place == Place::kLeaving) {
+    leaving_.erase(leaving_.iterator_to(*task));
+  }
+  task->place = Place::kNowhere;
+  changed_ = true;
+}
+
+// -- What applications say --
+
+void EdfPolicy::OnHint(Task* task, const WorkHint& hint, Time now) {
+  const Place place = task->place;
+  const bool on_cpu = place == Place::kRunning || place == Place::kLeaving;
+  on_cpu ? StopRunning(task, now) : Dequeue(task);
+  if (task->hinted && task->hint.has_work) FinishPiece(task, now);
+  task->hint = hint;
+  task->hinted = true;
+  if (hint.has_work) StartPiece(task);
+  if (on_cpu) {
+    StartRunning(task, now);
+  } else if (place != Place::kNowhere) {
+    hint.has_work ? Join(task) : Pause(task);
+  }
+}
+
+void EdfPolicy::StartPiece(Task* task) {
+  const Statistics& past = task->statistics;
+  task->elapsed_ns = 0;
+  task->estimate_ns = task->hint.exec_ns != 0 ? task->hint.exec_ns : past.pieces != 0 ? past.exec_ns / past.pieces : 0;
+}
+
+void EdfPolicy::FinishPiece(Task* task, Time now) {
+  ++task->statistics.pieces;
+  task->statistics.late += now > task->hint.deadline ? 1 : 0;
+  task->statistics.exec_ns += task->elapsed_ns;
+}
+
+void EdfPolicy::OnAffinityChanged(Task* task) {
+  if (task->place != Place::kWaiting) return;
+  Leave(task);
+  Join(task);
+}
+
+// -- The pass --
+
+void EdfPolicy::Schedule(Plan<Task>& plan) {
+  StartRepeating(plan);
+  TakeFromThoseWithoutWork(plan);
+  groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, nullptr); });
+  if (changed_) Preempt(plan);
+}
+
+void EdfPolicy::StartRepeating(Plan<Task>& plan) {
+  while (!done_.empty()) {
+    Task* task = &done_.front();
+    done_.pop_front();
+    task->hint.has_work = true;
+    task->hint.deadline = Time::FromNanoseconds(SaturatedSum(plan.now().ns(), task->hint.period_ns));
+    StartPiece(task);
+    plan.SetHasWork(task);
+    Join(task);
+  }
+}
+
+void EdfPolicy::TakeFromThoseWithoutWork(Plan<Task>& plan) {
+  for (const Task& task : leaving_) {
+    if (CanBeStopped(plan, task) && !Give(plan, task.cpu, nullptr)) plan.Unschedule(task.cpu);
+  }
+}
+
+void EdfPolicy::Preempt(Plan<Task>& plan) {
+  changed_ = false;
+  for (auto task = running_.rbegin(); task != running_.rend() && groups_.SomebodyWaits(); ++task) {
+    // What nobody wants who may run everywhere, nobody wants elsewhere either.
+    if (CanBeStopped(plan, *task) && !Give(plan, task->cpu, &*task) && !groups_.SomebodyHasLessChoice()) return;
+  }
+}
+
+EdfPolicy::Task* EdfPolicy::FirstAt(int cpu) {
+  Task* first = nullptr;
+  groups_.ForEachAt(cpu, [&](int group) {
+    Task& task = *queues_[group].begin();
+    if (first == nullptr || task.key < first->key) first = &task;
+  });
+  return first;
+}
+
+bool EdfPolicy::Give(Plan<Task>& plan, int cpu, const Task* running) {
+  for (Task* task = FirstAt(cpu); task != nullptr; task = FirstAt(cpu)) {
+    if (running != nullptr && !GoesBefore(*task, *running)) return false;
+    Leave(task);
+    if (plan.Assign(cpu, task)) return true;
+  }
+  return false;
+}
+
+void EdfPolicy::Describe(const Task& task, std::string* line) const {
+  constexpr const char* kPlaces[] = {"", "", ", no work", ", no work until the next pass", "", ", no work"};
+  const auto text = [](int64_t ns) { return absl::FormatDuration(absl::Nanoseconds(ns)); };
+  const Statistics& past = task.statistics;
+  absl::StrAppend(line, " qos ", task.hint.qos, ", class ", task.hint.work_class,
+                  kPlaces[static_cast<int>(task.place)]);
+  if (task.hint.deadline != Time::Infinite()) absl::StrAppend(line, ", deadline ", task.hint.deadline.ns());
+  absl::StrAppend(line, ", ran ", text(task.elapsed_ns));
+  if (task.estimate_ns != 0) absl::StrAppend(line, " of ", text(task.estimate_ns));
+  if (past.pieces != 0) {
+    absl::StrAppend(line, "; ", past.pieces, " done, ", past.late, " late, mean ", text(past.exec_ns / past.pieces));
+  }
+}
+
+}  // namespace ghost
