@@ -28,6 +28,7 @@ template <typename Policy>
     if (stopping()) return PassResult::kYielded;
     result = Pass(c, now);
   } while (result == PassResult::kUpkeep);
+  if (!c.to_ping.empty()) NeedUpkeep(c);  // the next step tries again
   return result;
 }
 
@@ -269,6 +270,7 @@ template <typename Policy>
 void PerCpuRuntime<Policy>::Leave(CpuState& c, Task* task) {
   TakeOff(c, task);
   SetState(c, task, TaskState::kGone);
+  if constexpr (requires { policy_.OnGone(0, task); }) policy_.OnGone(c.cpu, task);
   // Whoever finds it in the mailbox or in the list of tasks to place buries it.
   if ((task->place_ & (Task::kInMailbox | Task::kWaitsForPlace)) == 0) AddGone(c, task);
 }

@@ -149,6 +149,25 @@ TEST_F(RuntimeTest, TaskIsPlacedOnAnotherCpu) {
   EXPECT_EQ(Counters(0).runnable, 0u);
 }
 
+TEST_F(RuntimeTest, AnAgentThatCannotBePingedIsPingedAgain) {
+  Start();
+  ListPolicy::place = 1;
+  mock_->PostNew(kA);
+  int refused = 0;
+  mock_->on_ioctl = [&](unsigned long number, void* argument) -> std::optional<int> {
+    if (number != GHOST_IOC_RUN || static_cast<ghost_ioc_run*>(argument)->gtid != GHOST_AGENT_GTID) return std::nullopt;
+    return ++refused <= 3 ? std::optional<int>(-EINVAL) : std::nullopt;  // its CPU is offline
+  };
+  Step(0);
+  EXPECT_EQ(mock_->pinged(), std::vector<int>{});
+  Step(0);
+  Step(0);
+  EXPECT_EQ(mock_->pinged(), std::vector<int>{1});
+  Step(0);
+  EXPECT_EQ(mock_->pinged(), std::vector<int>{1});
+  EXPECT_EQ(refused, 4);
+}
+
 TEST_F(RuntimeTest, LoadsCountTasksOnTheirWay) {
   Start();
   ListPolicy::place = -1;

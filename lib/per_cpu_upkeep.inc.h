@@ -29,8 +29,10 @@ template <typename Policy>
   if (std::exchange(c.lost_track, false)) LookAfresh(c, now);
   PlaceTasks(c, now);
   while (TaskBase* task = c.gone.PopFront()) Bury(c, static_cast<Task*>(task));
-  for (int cpu : c.to_ping) cpus_[cpu]->request->Ping();
-  c.to_ping.Clear();
+  // An offline CPU's agent can't be pinged, and nothing else wakes it once its CPU is back.
+  for (int cpu : c.to_ping) {
+    if (cpus_[cpu]->request->Ping() == 0) c.to_ping.Remove(cpu);
+  }
   ServeDump(c.cpu);
 }
 
@@ -158,6 +160,7 @@ void PerCpuRuntime<Policy>::Place(CpuState& c, Task* task, Time now) {
 // Why this is safe stands in the head of lib/per_cpu_runtime.h. Negative: -errno, and not moved.
 template <typename Policy>
 int PerCpuRuntime<Policy>::MoveTo(CpuState& c, CpuState& target, Task* task) {
+  if constexpr (requires { policy_.OnMigrate(0, task); }) policy_.OnMigrate(c.cpu, task);
   c.at_home.Remove(task);
   task->home_ = target.cpu;
   task->place_ |= Task::kInMailbox;
@@ -174,7 +177,7 @@ int PerCpuRuntime<Policy>::MoveTo(CpuState& c, CpuState& target, Task* task) {
   target.incoming.fetch_add(1, std::memory_order_relaxed);
   c.counters.moved.Add(1);
   target.mailbox.Push(task);
-  target.request->Ping();
+  if (target.request->Ping() != 0) c.to_ping.Add(target.cpu);
   return result;
 }
 

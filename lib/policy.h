@@ -17,6 +17,10 @@
 // Optional members, called if they exist:
 //       static constexpr bool kWantsTicks = true;                        // slices are watched by the kernel's tick
 //       void OnBlocked(int cpu, Task* task, Time now);        // it left the CPU asleep (runtime_ns is fresh)
+//       void OnGone(int cpu, Task* task);                     // dead or departed; if it was queued, Dequeue came
+//       before void OnMigrate(int cpu, Task* task);   // it is about to leave `cpu` for another, and in no queue.
+//       Enqueue
+//                                              // follows, there (or here again, if the kernel refuses)
 //       void OnNiceChanged(int cpu, Task* task);
 //       std::vector<Tunable*> Tunables();                     // what may be set while it runs (lib/tunable.h)
 //       void Describe(const Task& task, std::string* line);   // dumps; not in the pass

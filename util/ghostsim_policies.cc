@@ -1,11 +1,13 @@
 #include "util/ghostsim_policies.h"
 
+#include "schedulers/cfs/cfs_policy.h"
 #include "schedulers/fifo/per_cpu/fifo_policy.h"
 
 namespace ghost::sim {
 namespace {
 
 const PolicyEntry kPolicies[] = {
+    {"cfs", "fair shares of each CPU by nice values", PerCpuScheduler<CfsPolicy>::Make},
     {"fifo_per_cpu", "a FIFO per CPU, each task until it blocks", PerCpuScheduler<FifoPolicy>::Make},
 };
 

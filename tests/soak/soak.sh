@@ -12,7 +12,10 @@
 . tests/hostile/hostile.sh
 
 # By name: the agent's program. A new policy adds a line.
-declare -A S_AGENTS=([fifo_per_cpu]="$BIN/fifo_per_cpu_agent")
+declare -A S_AGENTS=(
+  [fifo_per_cpu]="$BIN/fifo_per_cpu_agent"
+  [cfs]="$BIN/agent_cfs"
+)
 
 SOAK_SECONDS=${SOAK_SECONDS:-60}
 S_POLICIES=()

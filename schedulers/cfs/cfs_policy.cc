@@ -1,0 +1,154 @@
+#include "schedulers/cfs/cfs_policy.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace ghost {
+namespace {
+
+using Unit = Tunable::Unit;
+
+// No task runs for longer without a message, so more is garbage; it would overflow.
+constexpr uint64_t kGreatestRunNs = uint64_t{1} << 42;
+
+bool HasJustCome(EnqueueReason reason) {
+  return reason == EnqueueReason::kNew || reason == EnqueueReason::kWoken || reason == EnqueueReason::kWokenDeferrable;
+}
+
+}  // namespace
+
+CfsPolicy::CfsPolicy(const PolicyConfig& config, const Options& options)
+    : queues_(static_cast<size_t>(config.cpus.Last()) + 1),
+      min_granularity_("min_granularity",
+                       "a task that got the CPU keeps it for this long, unless one that wakes is due",
+                       Unit::kNanoseconds, absl::ToInt64Nanoseconds(options.min_granularity), kLeastPeriodNs,
+                       kGreatestGranularityNs),
+      latency_("latency", "the period in which each task of a CPU is to run once", Unit::kNanoseconds,
+               absl::ToInt64Nanoseconds(options.latency), kLeastPeriodNs, kGreatestLatencyNs),
+      wakeup_granularity_("wakeup_granularity", "how far one that wakes must be behind the running task to preempt it",
+                          Unit::kNanoseconds, absl::ToInt64Nanoseconds(options.wakeup_granularity), 0,
+                          kGreatestLatencyNs),
+      idle_load_balancing_("idle_load_balancing", "a CPU that runs out of tasks takes over some of another's",
+                           Unit::kBool, options.idle_load_balancing ? 1 : 0, 0, 1) {}
+
+int CfsPolicy::PlaceTask(const Task& task, const CpuLoads& loads) {
+  int best = task.home();
+  if (!loads.allowed().Contains(best)) best = loads.allowed().First();
+  for (int cpu : loads.allowed()) {
+    if (loads[cpu].runnable < loads[best].runnable) best = cpu;
+  }
+  return best;
+}
+
+void CfsPolicy::Insert(RunQueue& queue, Task* task) {
+  queue.tasks.insert(*task);
+  queue.weight += task->weight;
+}
+
+void CfsPolicy::Erase(RunQueue& queue, Task* task) {
+  queue.tasks.erase(queue.tasks.iterator_to(*task));
+  queue.weight -= task->weight;
+}
+
+void CfsPolicy::Charge(RunQueue& queue, Task* task) {
+  const uint64_t runtime_ns = task->runtime_ns();
+  if (task->origin != Task::Origin::kNew && runtime_ns > task->charged_ns) {
+    const auto ran_ns = static_cast<int64_t>(std::min(runtime_ns - task->charged_ns, kGreatestRunNs));
+    task->vruntime += Weighted(ran_ns, task->weight);
+    if (queue.current == task) {
+      queue.slice_left_ns -= ran_ns;
+      const bool alone = queue.tasks.empty();
+      Advance(queue, alone ? task->vruntime : std::min(task->vruntime, queue.tasks.begin()->vruntime));
+    }
+  }
+  task->charged_ns = runtime_ns;
+  task->weight = NiceWeight(task->nice());
+}
+
+int64_t CfsPolicy::Slice(const RunQueue& queue, int64_t weight) const {
+  const int64_t least = min_granularity_.Get();
+  const int64_t period = std::max(latency_.Get(), static_cast<int64_t>(queue.tasks.size()) * least);
+  // Unsigned: a million tasks of the greatest weight fit.
+  const uint64_t share = static_cast<uint64_t>(period) * static_cast<uint64_t>(weight) /
+                         static_cast<uint64_t>(std::max(queue.weight, weight));
+  return std::max(least, static_cast<int64_t>(share));
+}
+
+void CfsPolicy::SetVruntime(const RunQueue& queue, Task* task, EnqueueReason reason) const {
+  if (task->origin == Task::Origin::kNew) task->vruntime = Weighted(Slice(queue, task->weight), task->weight);
+  if (task->origin != Task::Origin::kQueue) task->vruntime += queue.min_vruntime;
+  task->origin = Task::Origin::kQueue;
+  task->vruntime = std::max(task->vruntime, queue.min_vruntime - latency_.Get() / 2);
+  if (reason == EnqueueReason::kYielded && !queue.tasks.empty()) {
+    const int64_t rightmost = queue.tasks.rbegin()->vruntime;
+    task->vruntime = std::max(task->vruntime, std::min(rightmost, task->vruntime + latency_.Get()));
+  }
+}
+
+void CfsPolicy::Enqueue(int cpu, Task* task, EnqueueReason reason, Time) {
+  RunQueue& queue = queues_[cpu];
+  Charge(queue, task);
+  SetVruntime(queue, task, reason);
+  if (HasJustCome(reason)) {
+    queue.challenge = std::min(queue.challenge, task->vruntime + Weighted(wakeup_granularity_.Get(), task->weight));
+  }
+  if (reason == EnqueueReason::kYielded || reason == EnqueueReason::kSliceExpired) EndSlice(queue, task);
+  Insert(queue, task);
+}
+
+bool CfsPolicy::CurrentGoesOn(const RunQueue& queue) const {
+  const Task* current = queue.current;
+  return current != nullptr && current->link.is_linked() && queue.slice_left_ns > 0 &&
+         current->vruntime <= queue.challenge;
+}
+
+Pick<CfsPolicy::Task> CfsPolicy::PickNext(int cpu, Time now) {
+  RunQueue& queue = queues_[cpu];
+  if (queue.tasks.empty()) return {};
+  Task* next = &*queue.tasks.begin();
+  Advance(queue, next->vruntime);
+  if (CurrentGoesOn(queue)) {
+    next = queue.current;
+  } else {
+    queue.current = next;
+    queue.slice_left_ns = Slice(queue, next->weight);
+  }
+  queue.challenge = kNobody;
+  Erase(queue, next);
+  return {.task = next, .slice_end = Time::FromNanoseconds(now.ns() + queue.slice_left_ns)};
+}
+
+void CfsPolicy::OnBlocked(int cpu, Task* task, Time) {
+  RunQueue& queue = queues_[cpu];
+  Charge(queue, task);
+  EndSlice(queue, task);
+}
+
+void CfsPolicy::OnMigrate(int cpu, Task* task) {
+  RunQueue& queue = queues_[cpu];
+  Charge(queue, task);
+  EndSlice(queue, task);
+  if (task->origin != Task::Origin::kQueue) return;
+  task->vruntime -= queue.min_vruntime;
+  task->origin = Task::Origin::kMoving;
+}
+
+void CfsPolicy::OnNiceChanged(int cpu, Task* task) {
+  // One that is not queued is weighed anew when it is charged next.
+  if (!task->link.is_linked()) return;
+  RunQueue& queue = queues_[cpu];
+  Erase(queue, task);
+  Charge(queue, task);
+  Insert(queue, task);
+}
+
+std::vector<Tunable*> CfsPolicy::Tunables() {
+  return {&min_granularity_, &latency_, &wakeup_granularity_, &idle_load_balancing_};
+}
+
+void CfsPolicy::Describe(const Task& task, std::string* line) const {
+  absl::StrAppend(line, " vruntime ", task.vruntime, " weight ", task.weight);
+}
+
+}  // namespace ghost
