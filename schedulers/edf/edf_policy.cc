@@ -13,7 +13,7 @@ constexpr int64_t kNever = INT64_MAX;
 // Whether who joins for this reason was interrupted, or may be waited for.
 bool Boosts(EnqueueReason reason) {
   return reason == EnqueueReason::kPreempted || reason == EnqueueReason::kWoken ||
-         reason == EnqueueReason::kCommitFailed || reason == EnqueueReason::kSliceExpired;
+         reason == EnqueueReason::kSliceExpired;
 }
 
 int64_t SaturatedSum(int64_t a, int64_t b) {
@@ -52,7 +52,11 @@ bool EdfPolicy::GoesBefore(const Task& waiting, const Task& running) const {
 // -- Who waits --
 
 void EdfPolicy::Enqueue(Task* task, EnqueueReason reason, Time) {
-  task->boosted = Boosts(reason);
+  // Whose commit failed is where it was.
+  if (reason != EnqueueReason::kCommitFailed) {
+    task->boosted = Boosts(reason);
+    task->key.order = ++last_order_;
+  }
   task->hint.has_work ? Join(task) : Pause(task);
 }
 
@@ -64,7 +68,6 @@ void EdfPolicy::Dequeue(Task* task) {
 
 void EdfPolicy::Join(Task* task) {
   task->place = Place::kWaiting;
-  task->key.order = ++last_order_;
   task->key = KeyOf(*task);
   task->group = groups_.Find(task->allowed());
   Queue& queue = queues_[task->group];
@@ -131,6 +134,7 @@ void EdfPolicy::OnHint(Task* task, const WorkHint& hint, Time now) {
   task->hint = hint;
   task->hinted = true;
   if (hint.has_work) StartPiece(task);
+  task->key.order = ++last_order_;
   if (on_cpu) {
     StartRunning(task, now);
   } else if (place != Place::kNowhere) {
@@ -171,6 +175,7 @@ void EdfPolicy::StartRepeating(Plan<Task>& plan) {
     done_.pop_front();
     task->hint.has_work = true;
     task->hint.deadline = Time::FromNanoseconds(SaturatedSum(plan.now().ns(), task->hint.period_ns));
+    task->key.order = ++last_order_;
     StartPiece(task);
     plan.SetHasWork(task);
     Join(task);

@@ -258,12 +258,17 @@ TEST_F(EdfTest, ACommitThatFailsChangesNothing) {
   run_.fail_commits.Clear();
   EXPECT_EQ(run_.Pass(), 1);
   EXPECT_EQ(run_.Running(1), 2);
+  // Those that were planned for keep their order.
+  for (int id : {3, 4, 5}) run_.New(id);
+  policy_.Dequeue(run_.task(3));
+  policy_.Enqueue(run_.task(3), Reason::kCommitFailed, run_.now());
   run_.Hint(2, {.has_work = false});
   run_.fail_commits = {1};
   EXPECT_EQ(run_.Pass(), 1);
   run_.fail_commits.Clear();
   EXPECT_EQ(run_.Pass(), 1);
   EXPECT_EQ(run_.Running(1), 1);
+  EXPECT_THAT(Order(), ElementsAre(3, 4, 5));
 }
 
 TEST_F(EdfTest, DumpSaysWhatIsKnownOfATask) {

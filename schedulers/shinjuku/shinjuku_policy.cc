@@ -104,7 +104,7 @@ void ShinjukuPolicy::StartRunning(Task* task, Time now) {
 void ShinjukuPolicy::OnStopped(int, Task* task, Time now) {
   if (task->place == Place::kLeaving) {
     leaving_.erase(leaving_.iterator_to(*task));
-  } else if (task->place == Place::kRunning) {
+  } else {
     List& list = running_[task->qos_class()];
     list.erase(list.iterator_to(*task));
     if (list.empty()) running_classes_ &= ~(uint64_t{1} << task->qos_class());

@@ -3,7 +3,7 @@
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
 
-AGENT=$BIN/fifo_per_cpu_agent
+PROGRAM=$BIN/$AGENT
 
 # says STATUS PATTERN COMMAND...: the command ends with STATUS, a line that matches, and a hint.
 says() {
@@ -46,7 +46,7 @@ t_pass
 t_begin "no ghost kernel and no ghostd: exit status 3"
 if [ -d /sys/fs/ghost ] && grep -qx "nodev.ghost" /proc/filesystems; then t_skip "this is a ghost kernel"; fi
 e_needs_ghostd
-says 3 "$T/none" "$AGENT" --ghostfs "$T/none" --ghost_cpus 0
+says 3 "$T/none" "$PROGRAM" --ghostfs "$T/none" --ghost_cpus 0
 says 3 "$T/none" env GHOSTFS="$T/none" "$BIN/simple_exp"
 says 3 "$T/none" "$GHOSTCTL" enclave ls --ghostfs "$T/none"
 says 3 "$T/none" "$GHOSTCTL" status --ghostfs "$T/none"
@@ -57,25 +57,25 @@ t_pass
 e_kernel
 
 t_begin "--ghost_cpus that is no list of CPUs: exit status 2, and the wrong part is named"
-says 2 "fifo_per_cpu_agent: .*ghost_cpus" "$AGENT" --ghost_cpus ""
-says 2 "foo" "$AGENT" --ghost_cpus foo
-says 2 "1-" "$AGENT" --ghost_cpus 1-
-says 2 "3-1" "$AGENT" --ghost_cpus 3-1
-says 2 "99999" "$AGENT" --ghost_cpus 0-99999
+says 2 "fifo_per_cpu_agent: .*ghost_cpus" "$PROGRAM" --ghost_cpus ""
+says 2 "foo" "$PROGRAM" --ghost_cpus foo
+says 2 "1-" "$PROGRAM" --ghost_cpus 1-
+says 2 "3-1" "$PROGRAM" --ghost_cpus 3-1
+says 2 "99999" "$PROGRAM" --ghost_cpus 0-99999
 t_pass
 
 t_begin "CPUs that the kernel does not have: exit status 2"
-says 2 "500" "$AGENT" --ghost_cpus 500
+says 2 "500" "$PROGRAM" --ghost_cpus 500
 t_pass
 
 t_begin "CPUs that another enclave has: exit status 5, which names it"
 e_agent agent || t_fail
-says 5 "enclave_1" "$AGENT" --ghost_cpus "$CPUS"
+says 5 "enclave_1" "$PROGRAM" --ghost_cpus "$CPUS"
 t_pass
 
 t_begin "--ghost_cpus left out: the default works on any machine"
 e_stop agent INT || t_fail
-e_start agent "$AGENT"
+e_start agent "$PROGRAM"
 e_expect agent "ghOSt active" || t_fail
 t_pass
 
@@ -83,19 +83,19 @@ t_begin "no ABI in common: both sides are named, exit status 3"
 if [ "$(id -u)" != 0 ]; then t_skip "this needs a mount"; fi
 echo 12 >"$T/version"
 old_kernel=(unshare --mount --propagation private sh -c "mount --bind $T/version $GHOSTFS/version && exec \"\$@\"" sh)
-says 3 "12.*69 to 91" "${old_kernel[@]}" "$AGENT" --ghost_cpus 0
+says 3 "12.*69 to 91" "${old_kernel[@]}" "$PROGRAM" --ghost_cpus 0
 says 3 "12.*69 to 91" "${old_kernel[@]}" "$GHOSTCTL" status
 says 3 "12.*69 to 91" "${old_kernel[@]}" "$GHOSTCTL" run -- true
 t_pass
 
 t_begin "--enclave that is missing or no enclave: exit status 2"
-says 2 "enclave_77" "$AGENT" --enclave "$GHOSTFS/enclave_77"
-says 2 "$T" "$AGENT" --enclave "$T"
+says 2 "enclave_77" "$PROGRAM" --enclave "$GHOSTFS/enclave_77"
+says 2 "$T" "$PROGRAM" --enclave "$T"
 t_pass
 
 t_begin "--enclave that another agent serves, which does not go: exit status 5"
 enclave=$(e_enclave_of agent)
-says 5 "${enclave##*/}" "$AGENT" --enclave "$enclave" --handover_timeout 1s
+says 5 "${enclave##*/}" "$PROGRAM" --enclave "$enclave" --handover_timeout 1s
 e_stop agent INT || t_fail
 t_pass
 
@@ -110,7 +110,7 @@ t_begin "not root: exit status 4"
 if [ "$(id -u)" != 0 ]; then t_skip "this is not root"; fi
 nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 # The programs may lie where nobody else may look.
-cp -L "$BIN/ghostd" "$AGENT" "$T/" && chmod 755 "$T" "$T/ghostd" "$T/fifo_per_cpu_agent"
+cp -L "$BIN/ghostd" "$PROGRAM" "$T/" && chmod 755 "$T" "$T/ghostd" "$T/fifo_per_cpu_agent"
 says 4 "ermission\|not permitted" "${nobody[@]}" "$T/fifo_per_cpu_agent" --ghostfs "$GHOSTFS" --ghost_cpus 0
 says 4 "ermission\|not permitted" "${nobody[@]}" "$T/ghostd" --mount "$T/other"
 t_pass
@@ -124,7 +124,7 @@ e_kernel || t_fail
 guardian=$(pgrep -P "${PID[ghostd]}")
 kill -9 ${guardian:+$guardian} "${PID[ghostd]}"
 e_end ghostd
-says 3 "$GHOSTFS" "$AGENT" --ghost_cpus 0
+says 3 "$GHOSTFS" "$PROGRAM" --ghost_cpus 0
 e_kernel || t_fail "ghostd does not start over a stale mount"
 e_agent agent || t_fail
 e_stop agent INT
@@ -146,7 +146,7 @@ t_begin "no room for shared memory: an error for the agent, not for ghostd"
 e_needs_ghostd
 e_start ghostd "${in_namespace[@]}" "mount -t tmpfs -o size=256k none /dev/shm" "$BIN/ghostd" --mount "$GHOSTFS"
 e_expect ghostd serving || t_fail
-says 1 "memory\|space" nsenter --target "${PID[ghostd]}" --mount "$AGENT" --ghost_cpus 0
+says 1 "memory\|space" nsenter --target "${PID[ghostd]}" --mount "$PROGRAM" --ghost_cpus 0
 e_stop ghostd INT || t_fail
 [ "$STATUS" = 0 ] || t_fail "ghostd ended with $STATUS: $(cat "$T/ghostd.err")"
 t_pass

@@ -26,6 +26,9 @@ if [ -z "${GHOSTFS-}" ]; then
 fi
 export GHOSTFS
 
+# The agent program of e_agent: scripts that any of them has to pass run once for each, with AGENT=NAME.
+AGENT=${AGENT:-fifo_per_cpu_agent}
+
 # The CPUs that tests use: two, or what there is.
 if [ "$(nproc)" -ge 2 ]; then CPUS=0-1; else CPUS=0; fi
 # By what to relax what a test expects of a machine's speed: QEMU's interpreter (tests/vm/run.sh says so) is no machine.
@@ -120,11 +123,11 @@ e_kernel_stop() {
   e_stop ghostd INT
 }
 
-# e_agent NAME [OPTION...]: a FIFO agent on $CPUS (or as the options say) that is active when this returns.
+# e_agent NAME [OPTION...]: an agent ($AGENT) on $CPUS (or as the options say) that is active when this returns.
 e_agent() {
   local name=$1
   shift
-  e_start "$name" "$BIN/fifo_per_cpu_agent" --ghostfs="$GHOSTFS" "${@:---ghost_cpus=$CPUS}"
+  e_start "$name" "$BIN/$AGENT" --ghostfs="$GHOSTFS" "${@:---ghost_cpus=$CPUS}"
   e_expect "$name" "ghOSt active"
 }
 
@@ -155,7 +158,7 @@ e_left() {
   local directory program
   for directory in /proc/[0-9]*; do
     program=$(readlink "$directory/exe")
-    case ${program##*/} in ghostd | fifo_per_cpu_agent | preempting_agent) ;; *) continue ;; esac
+    case ${program##*/} in ghostd | agent_* | *_agent) ;; *) continue ;; esac
     if grep -qz "^GHOSTFS=$GHOSTFS$" "$directory/environ" 2>/dev/null; then echo "${directory#/proc/} $program"; fi
   done
 }
