@@ -23,6 +23,7 @@
 //       void OnStopped(int cpu, Task* task, Time now);       // it is off that CPU; Enqueue or OnBlocked follows, or
 //                                                            // nothing more (gone)
 //       void OnBlocked(Task* task, Time now);                // it went to sleep (runtime_ns is fresh)
+//       void OnGone(Task* task);                             // it is dead or has left: its last call
 //       void OnHint(Task* task, const WorkHint& hint, Time now);   // from its application (lib/work_hints.h)
 //       void OnNiceChanged(Task* task);
 //       void OnAffinityChanged(Task* task);                  // allowed() is the new one; it may be queued
@@ -34,11 +35,15 @@
 // policy keeps it meanwhile is its business. Every Assign ends in OnRunning, or in Enqueue(kCommitFailed), or (blocked,
 // dead) in neither.
 //
+// Order: tasks that come back after one pass (deferred, or their commits failed) come in the reverse of the order in
+// which they were assigned, so that a policy that puts each of them in front of its queue has them as they were.
+//
 // Threads: one, the global agent's, whichever CPU that is on.
 #ifndef GHOST_LIB_CENTRALIZED_POLICY_H_
 #define GHOST_LIB_CENTRALIZED_POLICY_H_
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -65,6 +70,8 @@ class Plan {
   Time now() const { return now_; }
   // CPUs that can be given a task at once: none of ours runs there or is planned to.
   const CpuSet& idle() const { return idle_; }
+  // The first of them on which the task may run; -1: none.
+  int FirstIdleFor(const Task& task) const { return idle_.FirstIn(task.allowed()); }
   // The busy CPUs, in the order in which they got their tasks: the first has had it for the longest time. CPUs that
   // were planned for in this pass are not among them. -1: no more. NextBusy must be asked before its CPU is planned
   // for.
@@ -82,6 +89,7 @@ class Plan {
   // planned, `cpu` is as free as it was, and the task comes back by Enqueue(kCommitFailed) after this pass. In either
   // case it is out of the policy's hands: it must not be in a queue of its.
   bool Assign(int cpu, Task* task) {
+    GHOST_DCHECK(task->allowed().empty() || task->allowed().Contains(cpu)) << task->gtid() << " on cpu " << cpu;
     if (!IsReady(*task)) {
       deferred_.push_back(task);
       return false;
@@ -111,8 +119,19 @@ class Plan {
     idle_.Remove(cpu);
     slots_[cpu].task = task;
     slots_[cpu].since = since;
-    LinkLast(cpu);
+    LinkAfter(busy_.last, cpu);
   }
+  // A busy CPU was planned for, but its task has kept it: it is where it was among the busy ones.
+  void PutBackBusy(int cpu) {
+    Slot& slot = slots_[cpu];
+    int after = -1;  // those that were planned for are mostly those that had their tasks for the longest time
+    for (int other = busy_.next; other >= 0 && slots_[other].since < slot.since; other = slots_[other].next) {
+      after = other;
+    }
+    LinkAfter(after, cpu);
+  }
+  // The current task of a CPU that has been planned for has left it by itself.
+  void ForgetCurrent(int cpu) { slots_[cpu].task = nullptr; }
   // Nothing can be done about it.
   void SetUnavailable(int cpu) {
     Unlink(cpu);
@@ -169,13 +188,15 @@ class Plan {
     planned_.push_back(cpu);
     return slot;
   }
-  void LinkLast(int cpu) {
+  // -1: first of all.
+  void LinkAfter(int after, int cpu) {
     Slot& slot = slots_[cpu];
     slot.linked = true;
-    slot.next = -1;
-    slot.previous = busy_.last;
-    (busy_.last < 0 ? busy_.next : slots_[busy_.last].next) = cpu;
-    busy_.last = cpu;
+    slot.previous = after;
+    int& next = after < 0 ? busy_.next : slots_[after].next;
+    slot.next = next;
+    (next < 0 ? busy_.last : slots_[next].previous) = cpu;
+    next = cpu;
   }
   void Unlink(int cpu) {
     Slot& slot = slots_[cpu];

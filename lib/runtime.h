@@ -19,6 +19,7 @@
 #include "lib/base/cpu_set.h"
 #include "lib/topology.h"
 #include "lib/tunable.h"
+#include "lib/work_hints.h"
 
 namespace ghost {
 
@@ -83,6 +84,12 @@ struct RuntimeOptions {
   int queue_elements = 16384;                          // 8-byte slots of each CPU's queue; a power of two
   int initial_tasks = 1024;                            // room for this many tasks from the start
   std::shared_ptr<const Topology> topology = nullptr;  // null: flat
+  // These three: centralized runtimes only.
+  int global_cpu = -1;  // where the global agent starts; -1: on the first CPU
+  // How long the global agent polls without finding anything to do before it sleeps until a message comes. A ghost
+  // kernel wants it to poll for ever (a CPU of its own is what it is paid with); a user-mode kernel shares CPUs.
+  absl::Duration idle_poll = absl::InfiniteDuration();
+  std::shared_ptr<HintSource> hints = nullptr;  // polled once a pass, if the policy has OnHint
   // Called once, from an agent's thread, when the kernel no longer serves the enclave (destroyed, or ghostd ended).
   std::function<void(const absl::Status&)> on_kernel_gone;
 };
@@ -107,7 +114,7 @@ class Runtime {
   virtual int64_t CountTasks() const = 0;
   // A table of tasks and run queues, for people. A CPU whose agent does not answer within `timeout` is said so.
   virtual std::string DumpState(absl::Duration timeout) = 0;
-  // What may be set while it runs: the policy's, in the policy's order. They live as long as the runtime.
+  // What may be set while it runs: the policy's, in the policy's order, then its own. They live as long as the runtime.
   virtual std::vector<Tunable*> Tunables() { return {}; }
 };
 

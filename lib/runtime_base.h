@@ -93,7 +93,7 @@ class RuntimeBase : public Runtime {
   // The kernel refused to go on; tells whoever wants to know, once.
   void ReportKernelGone(int cpu, const char* what, int error);
   // Raises the CPU's upkeep_due and pings its agent, if it is a thread.
-  void AskForUpkeep(int cpu);
+  virtual void AskForUpkeep(int cpu);
 
  private:
   absl::Status Prepare();

@@ -1,8 +1,9 @@
 // TaskBase: what every policy's task has in common, and the one table of legal state changes.
 //
 // A policy derives its own Task and adds what it needs (a hook for its run queue, a deadline, …). The fields here are
-// written by runtimes only; policies read them. A task belongs to one CPU at a time, its home: the CPU to whose queue
-// its messages go; only that CPU's agent touches it (lib/per_cpu_runtime.h says how it changes home).
+// written by runtimes only; policies read them. In a per-CPU runtime a task belongs to one CPU at a time, its home: the
+// CPU to whose queue its messages go; only that CPU's agent touches it (lib/per_cpu_runtime.h says how it changes
+// home). In a centralized one all tasks are the global agent's; a task's home is the CPU that it was given last.
 //
 //     new --> blocked <-> runnable <--> queued --> on cpu        any --> gone
 //      |        |            ^            ^  ^        | |
@@ -63,7 +64,7 @@ class TaskBase {
   int64_t parent_gtid() const { return parent_gtid_; }  // 0: unknown
   int nice() const { return nice_; }
   TaskState state() const { return state_; }
-  // The CPU that it last was placed on.
+  // The CPU that it last was placed on; -1: none yet.
   int home() const { return home_; }
   // Where it may run: its own affinity within the enclave's CPUs (all of them, if the two do not meet).
   const CpuSet& allowed() const { return allowed_; }
@@ -76,6 +77,10 @@ class TaskBase {
  private:
   template <typename Policy>
   friend class PerCpuRuntime;
+  template <typename Policy>
+  friend class CentralizedRuntime;
+  template <typename Task>
+  friend class TaskKeeper;
   template <typename Task>
   friend class TaskPool;
   friend class TaskIndex;
@@ -86,11 +91,13 @@ class TaskBase {
 
   int64_t gtid_ = 0;
   uint32_t seqnum_ = 0;
-  // Why it cannot just join the run queue; 0: it can.
+  // What is special about where it is. In a per-CPU runtime, why it cannot just join the run queue; 0: it can.
   enum : uint8_t {
     kNeedsPlace = 1,     // its affinity is not known, or has changed: ask where it goes when it can run
-    kWaitsForPlace = 2,  // it stands in its CPU's list of tasks to place
+    kWaitsForPlace = 2,  // it stands in a list of tasks that upkeep has to place, or to read the affinity of
     kInMailbox = 4,      // handed to its home, which has not taken it yet
+    kPutBack = 8,        // centralized: it is being taken off its CPU, as its policy wished
+    kPending = 16,       // centralized: a transaction for it is open, and what came of it has not been read
   };
   TaskState state_ = TaskState::kNew;
   uint8_t place_ = kNeedsPlace;

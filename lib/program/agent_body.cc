@@ -158,6 +158,9 @@ absl::StatusOr<AgentReport> RuntimeBody::Start(int cancel) {
   options.on_kernel_gone = [this](const absl::Status& status) { OnKernelGone(status); };
   GHOST_ASSIGN_OR_RETURN(Topology topology, Topology::OfKernel(kernel_));
   options.topology = std::make_shared<const Topology>(std::move(topology));
+  // Its agents' CPUs are the machine's, which has few, and others that need them.
+  constexpr absl::Duration kIdlePollWhereCpusAreShared = absl::Microseconds(50);
+  if (kernel_->user_mode()) options.idle_poll = kIdlePollWhereCpusAreShared;
   runtime_ = options_.make_runtime(enclave_.get(), std::move(options));
   GHOST_RETURN_IF_ERROR(runtime_->Start());
   if (options_.claim != nullptr) options_.claim->Release();

@@ -44,8 +44,7 @@ absl::Status Prefixed(absl::string_view prefix, const absl::Status& status) {
   return result;
 }
 
-absl::StatusOr<CpuSet> CpusToSchedule(Kernel* kernel) {
-  GHOST_ASSIGN_OR_RETURN(const Topology topology, Topology::OfKernel(kernel));
+absl::StatusOr<CpuSet> CpusToSchedule(const Topology& topology) {
   const std::string text = absl::GetFlag(FLAGS_ghost_cpus);
   if (text == "all") return topology.all_cpus();
   absl::StatusOr<CpuSet> cpus = topology.ParseCpus(text);
@@ -100,8 +99,12 @@ class Signals {
 class Parent {
  public:
   // `root`: of ghostfs.
-  Parent(const std::string& name, const std::string& root, Signals* signals, std::unique_ptr<AgentProcess> child)
-      : name_(name), root_(root), signals_(signals), child_(std::move(child)) {}
+  Parent(const AgentProgram& program, const std::string& root, Signals* signals, std::unique_ptr<AgentProcess> child)
+      : name_(program.info.name),
+        farewell_(program.farewell),
+        root_(root),
+        signals_(signals),
+        child_(std::move(child)) {}
 
   // Until the child has ended. Returns main's exit code.
   int Run() {
@@ -177,7 +180,7 @@ class Parent {
   int OnChildDead() {
     const absl::Status ended = child_->Wait();
     if (state_ == State::kStopping && (ended.ok() || absl::IsCancelled(ended))) {
-      SayFlushed("\nDone!");
+      SayFlushed(farewell_);
       return static_cast<int>(ExitCode::kOk);
     }
     if (ended.ok()) return Report(name_, absl::InternalError("the agent process ended by itself"));
@@ -197,6 +200,7 @@ class Parent {
   }
 
   const std::string name_;
+  const std::string farewell_;
   const std::string root_;
   Signals* const signals_;
   const std::unique_ptr<AgentProcess> child_;
@@ -220,9 +224,11 @@ absl::StatusOr<int> Run(const AgentProgram& program) {
                                   .print_counters = absl::GetFlag(FLAGS_stats),
                                   .make_runtime = program.make_runtime,
                                   .handle_rpc = program.handle_rpc};
+  GHOST_ASSIGN_OR_RETURN(const Topology topology, Topology::OfKernel(kernel.get()));
   if (options.enclave.empty()) {
-    GHOST_ASSIGN_OR_RETURN(options.cpus, CpusToSchedule(kernel.get()));
+    GHOST_ASSIGN_OR_RETURN(options.cpus, CpusToSchedule(topology));
   }
+  if (program.before_start) GHOST_RETURN_IF_ERROR(program.before_start(topology, options.cpus));
   if (!options.enclave.empty()) {
     // From now on: whoever sees the next line may end the old agent.
     GHOST_ASSIGN_OR_RETURN(EnclaveClaim claim, EnclaveClaim::Take(EnclaveDirectory(*kernel, options.enclave)));
@@ -236,7 +242,7 @@ absl::StatusOr<int> Run(const AgentProgram& program) {
   GHOST_ASSIGN_OR_RETURN(std::unique_ptr<AgentProcess> child,
                          AgentProcess::Fork([&] { return std::make_unique<RuntimeBody>(kernel.get(), options); }));
   GHOST_RETURN_IF_ERROR(signals.Open());
-  return Parent(program.info.name, kernel->root(), &signals, std::move(child)).Run();
+  return Parent(program, kernel->root(), &signals, std::move(child)).Run();
 }
 
 }  // namespace

@@ -26,10 +26,12 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "lib/base/cpu_set.h"
 #include "lib/cli.h"
 #include "lib/enclave.h"
 #include "lib/kernel.h"
@@ -37,6 +39,7 @@
 #include "lib/program/agent_body.h"
 #include "lib/program/agent_requests.h"
 #include "lib/runtime.h"
+#include "lib/topology.h"
 
 namespace ghost {
 
@@ -47,6 +50,11 @@ struct AgentProgram {
   std::function<absl::Status()> check_flags = nullptr;
   // Requests of its own, from its parent and from ghostctl; in ap_rpc. Null: it has none.
   HandleProgramRpc handle_rpc = nullptr;
+  // Called before "Initializing..." is said, with the CPUs to schedule; with --enclave, which has its own, they are
+  // empty. An error of it (with its hint) ends the program. Null: nothing to check or to say.
+  std::function<absl::Status(const Topology&, const CpuSet& cpus)> before_start = nullptr;
+  // Said at the end of a program that ended as asked.
+  std::string farewell = "\nDone!";
   // Null: OpenGhostfs(--ghostfs). Called before the fork; the child uses what it returned.
   std::function<absl::StatusOr<std::unique_ptr<Kernel>>()> open_kernel = nullptr;
 };
@@ -54,11 +62,10 @@ struct AgentProgram {
 // Returns main's exit code.
 int RunAgentProgram(const AgentProgram& program, int argc, char** argv);
 
-// `options` is called once flags are parsed; an error of it (with its hint) ends the program, with exit code 2 unless
-// it says otherwise. Null: the defaults.
+// The program as AgentMain runs it, for those that change some of it.
 template <template <typename> class RuntimeOf, typename Policy>
-int AgentMain(const ProgramInfo& info, int argc, char** argv,
-              std::function<absl::StatusOr<PolicyOptions<Policy>>()> options = nullptr) {
+AgentProgram MakeAgentProgram(const ProgramInfo& info,
+                              std::function<absl::StatusOr<PolicyOptions<Policy>>()> options = nullptr) {
   AgentProgram program = {.info = info};
   auto policy_options = std::make_shared<PolicyOptions<Policy>>();
   if (options != nullptr) {
@@ -71,7 +78,15 @@ int AgentMain(const ProgramInfo& info, int argc, char** argv,
   program.make_runtime = [policy_options](Enclave* enclave, RuntimeOptions runtime_options) {
     return std::make_unique<RuntimeOf<Policy>>(enclave, std::move(runtime_options), *policy_options);
   };
-  return RunAgentProgram(program, argc, argv);
+  return program;
+}
+
+// `options` is called once flags are parsed; an error of it (with its hint) ends the program, with exit code 2 unless
+// it says otherwise. Null: the defaults.
+template <template <typename> class RuntimeOf, typename Policy>
+int AgentMain(const ProgramInfo& info, int argc, char** argv,
+              std::function<absl::StatusOr<PolicyOptions<Policy>>()> options = nullptr) {
+  return RunAgentProgram(MakeAgentProgram<RuntimeOf, Policy>(info, std::move(options)), argc, argv);
 }
 
 }  // namespace ghost

@@ -1,5 +1,7 @@
 #include "lib/testing/mock_kernel.h"
 
+#include <time.h>
+
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -151,9 +153,18 @@ void MockEnclave::SetFlag(int64_t gtid, uint32_t flag, bool on) {
   __atomic_store_n(&flags, on ? flags | flag : flags & ~flag, __ATOMIC_RELEASE);
 }
 
-void MockEnclave::SetBoost(int cpu, bool on) {
+void MockEnclave::SetAgentFlag(int cpu, uint32_t flag, bool on) {
   uint32_t& flags = agent_word(cpu).flags;
-  __atomic_store_n(&flags, on ? flags | GHOST_SW_BOOST_PRIO : flags & ~GHOST_SW_BOOST_PRIO, __ATOMIC_RELEASE);
+  __atomic_store_n(&flags, on ? flags | flag : flags & ~flag, __ATOMIC_RELEASE);
+}
+
+void MockEnclave::SetBoost(int cpu, bool on) { SetAgentFlag(cpu, GHOST_SW_BOOST_PRIO, on); }
+void MockEnclave::SetAvailable(int cpu, bool on) { SetAgentFlag(cpu, GHOST_SW_CPU_AVAIL, on); }
+
+void MockEnclave::CommitLater(int cpu) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  GHOST_CHECK(txn(cpu).state == GHOST_TXN_READY) << "cpu " << cpu;
+  __atomic_store_n(&txn(cpu).state, CommitOne(cpu), __ATOMIC_RELEASE);
 }
 
 void MockEnclave::SetAffinity(int64_t gtid, const CpuSet& cpus) {
@@ -291,6 +302,13 @@ int MockEnclave::DoIoctl(unsigned long number, void* argument) {
       if (config.ninfo > 0) wakeups_[config.qfd] = reinterpret_cast<const ghost_agent_wakeup*>(config.w)[0].cpu;
       return 0;
     }
+    case GHOST_IOC_TIMERFD_SETTIME: {
+      ++calls_.others;
+      const auto& settime = *static_cast<ghost_ioc_timerfd_settime*>(argument);
+      const auto& value = reinterpret_cast<const itimerspec*>(settime.in_tmr)->it_value;
+      timer_ = {.cpu = settime.timerfd_ghost.cpu, .when_ns = value.tv_sec * 1'000'000'000 + value.tv_nsec};
+      return 0;
+    }
     default:
       ++calls_.others;
       return -ENOTTY;
@@ -313,7 +331,7 @@ int32_t MockEnclave::CommitOne(int cpu) {
   const auto agent = agents_.find(cpu);
   if (agent == agents_.end()) return GHOST_TXN_NO_AGENT;
   if (t.gtid > 0) {
-    if (words()[agent->second.word].barrier != t.agent_barrier) return GHOST_TXN_AGENT_STALE;
+    if (!remote_commits && words()[agent->second.word].barrier != t.agent_barrier) return GHOST_TXN_AGENT_STALE;
     ghost_status_word& word = words()[tasks_.at(t.gtid).word];
     __atomic_store_n(&word.flags, word.flags | GHOST_SW_TASK_ONCPU, __ATOMIC_RELEASE);
   }
@@ -326,6 +344,7 @@ int MockEnclave::Commit(const ghost_ioc_commit_txn& argument, bool sync) {
   bool failed = false;
   for (int cpu : cpus) {
     if (txn(cpu).state != GHOST_TXN_READY) continue;
+    if (remote_commits && (txn(cpu).commit_flags & COMMIT_AT_TXN_COMMIT) == 0) continue;
     const int32_t state = sync && failed ? int32_t{GHOST_TXN_POISONED} : CommitOne(cpu);
     failed |= state != GHOST_TXN_COMPLETE;
     __atomic_store_n(&txn(cpu).state, state, __ATOMIC_RELEASE);

@@ -72,6 +72,13 @@ class MockEnclave : public KernelEnclave {
   void BumpBarrier(int64_t gtid);
   void SetFlag(int64_t gtid, uint32_t flag, bool on);
   void SetBoost(int cpu, bool on);
+  // Whether another class has the CPU, as its agent's status word says.
+  void SetAvailable(int cpu, bool on);
+  // Commits are of other CPUs than the caller's: agents' barriers do not count, and what is not to be committed by the
+  // call waits for CommitLater.
+  bool remote_commits = false;
+  // As that CPU does when it next can.
+  void CommitLater(int cpu);
   void SetAffinity(int64_t gtid, const CpuSet& cpus);
   ghost_status_word& task_word(int64_t gtid);
   ghost_status_word& agent_word(int cpu);
@@ -92,6 +99,14 @@ class MockEnclave : public KernelEnclave {
   void ResetCalls() { calls_ = Calls(); }
   int last_yield_flags() const { return last_yield_flags_; }
   std::vector<int> pinged() const { return pinged_; }
+  // Whose agent messages of the queue wake; -1: nobody's.
+  int wakeup_of(int fd) const { return wakeups_.count(fd) == 0 ? -1 : wakeups_.at(fd); }
+  // The timer that was set last.
+  struct Timer {
+    int cpu = -1;
+    int64_t when_ns = 0;
+  };
+  Timer timer() const { return timer_; }
 
   // Asked before an ioctl is done: a value is its answer instead.
   std::function<std::optional<int>(unsigned long number, void* argument)> on_ioctl;
@@ -137,6 +152,7 @@ class MockEnclave : public KernelEnclave {
   int DoIoctl(unsigned long number, void* argument);
   int Commit(const ghost_ioc_commit_txn& argument, bool sync);
   int32_t CommitOne(int cpu);
+  void SetAgentFlag(int cpu, uint32_t flag, bool on);
   int Run(const ghost_ioc_run& argument);
   int Associate(const ghost_ioc_assoc_queue& argument);
   int GetInfo(ghost_ioc_sw_get_info& argument);
@@ -161,6 +177,7 @@ class MockEnclave : public KernelEnclave {
   Calls calls_;
   int last_yield_flags_ = 0;
   std::vector<int> pinged_;
+  Timer timer_;
 };
 
 class MockKernel : public Kernel {

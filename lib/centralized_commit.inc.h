@@ -1,0 +1,243 @@
+// What CentralizedRuntime does with CPUs: transactions and what comes of them, and which CPUs can be had. Hot, see
+// lib/centralized_runtime.h, which includes this file; nobody else does.
+#ifndef GHOST_LIB_CENTRALIZED_COMMIT_INC_H_
+#define GHOST_LIB_CENTRALIZED_COMMIT_INC_H_
+
+#include "lib/centralized_runtime.h"
+
+namespace ghost {
+
+// One call for the whole plan. False: the kernel is gone.
+template <typename Policy>
+[[gnu::always_inline]] inline bool CentralizedRuntime<Policy>::Commit(CpuState& c, Time now) {
+  group_.Clear();
+  results_.clear();
+  int opened = 0;
+  for (int cpu : plan_.planned_cpus()) {
+    // Where no message says that a CPU was taken, its agent's status word does.
+    const bool taken = looks_at_words_ && !cpus_[cpu]->agent_word.cpu_available();
+    if (!taken) {
+      Open(*cpus_[cpu], now);
+      group_.Add(cpu);
+      ++opened;
+    }
+    if (taken || !kAsynchronous) results_.push_back({cpu, taken ? Outcome::kCpuUnavailable : Outcome::kRunning});
+  }
+  if (opened > 0) {
+    if (const int result = group_.Submit(); result < 0) [[unlikely]] {
+      ReportKernelGone(c.cpu, "a commit failed", -result);
+      return false;
+    }
+  }
+  if constexpr (!kAsynchronous) {
+    for (Result& result : results_) {
+      if (result.outcome == Outcome::kRunning) result.outcome = cpus_[result.cpu]->request->Finish();
+    }
+  }
+  return Conclude(c, now);
+}
+
+template <typename Policy>
+[[gnu::always_inline]] inline void CentralizedRuntime<Policy>::Open(CpuState& on, Time now) {
+  Task* task = plan_.planned(on.cpu);
+  constexpr uint8_t kCommitFlags = kAsynchronous ? 0 : COMMIT_AT_TXN_COMMIT;
+  if (task == nullptr) {
+    on.request->Open({.commit_flags = kCommitFlags});
+  } else {
+    // The agent's barrier counts for an agent's own CPU only: Plan::Assign has seen that no message of the task is
+    // unread, and the kernel sees whether one has come since.
+    on.request->Open({.gtid = task->gtid_, .task_barrier = task->seqnum_, .commit_flags = kCommitFlags});
+    static_assert(IsLegal(TaskState::kQueued, TaskState::kOnCpu));
+    task->state_ = TaskState::kOnCpu;
+    task->home_ = on.cpu;
+  }
+  if constexpr (kAsynchronous) {
+    if (task != nullptr) task->place_ |= Task::kPending;
+    on.pending = true;
+    on.opened_at = now;
+    pending_.push_back(on.cpu);
+  }
+}
+
+// Follows results_. Those that came to nothing go last and in reverse: see lib/centralized_policy.h. False: the kernel
+// is gone.
+template <typename Policy>
+[[gnu::always_inline]] inline bool CentralizedRuntime<Policy>::Conclude(CpuState& c, Time now) {
+  size_t failures = 0;
+  for (const Result& result : results_) {
+    if (result.outcome == Outcome::kRunning) [[likely]] {
+      Succeeded(c, result.cpu, now);
+    } else {
+      results_[failures++] = result;
+    }
+  }
+  bool good = true;
+  while (failures > 0) [[unlikely]] {
+      good &= Failed(c, results_[--failures], now);
+    }
+  return good;
+}
+
+template <typename Policy>
+[[gnu::always_inline]] inline void CentralizedRuntime<Policy>::Succeeded(CpuState& c, int cpu, Time now) {
+  c.counters.commits.Add(1);
+  // What was there is on its way off; its message is to come. If it may not run there, that is why.
+  if (Task* before = plan_.current(cpu); before != nullptr && before->allowed_.Contains(cpu)) {
+    before->place_ |= Task::kPutBack;
+  }
+  Task* task = plan_.planned(cpu);
+  if (task == nullptr) return Vacate(cpu);
+  task->place_ &= ~Task::kPending;
+  plan_.SetBusy(cpu, task, now);
+  if constexpr (requires { policy_.OnRunning(0, task, now); }) policy_.OnRunning(cpu, task, now);
+}
+
+template <typename Policy>
+[[gnu::noinline]] bool CentralizedRuntime<Policy>::Failed(CpuState& c, Result result, Time now) {
+  // How soon a CPU that could not be had is tried again, if its agent's status word says that it could.
+  constexpr absl::Duration kRetry = absl::Microseconds(100);
+  constexpr absl::Duration kRetryWithoutAgent = absl::Milliseconds(10);
+  const auto [cpu, outcome] = result;
+  c.counters.commits_failed.Add(1);
+  if (outcome == Outcome::kCpuUnavailable) SetUnavailable(cpu, now + kRetry);
+  if (outcome == Outcome::kNoAgent) SetUnavailable(cpu, now + kRetryWithoutAgent);
+  // A task that was to be replaced runs on.
+  if (plan_.current(cpu) != nullptr) {
+    plan_.PutBackBusy(cpu);
+  } else {
+    Vacate(cpu);
+  }
+  if (Task* task = plan_.planned(cpu); task != nullptr) {
+    task->place_ &= ~Task::kPending;
+    SetState(c, task, TaskState::kRunnable);
+    // The last message of one that is gone buries it.
+    if (outcome != Outcome::kTaskGone) MakeRunnable(c, task, EnqueueReason::kCommitFailed, now);
+  }
+  if (outcome == Outcome::kTaskChanged || outcome == Outcome::kTaskBusy) NoteStale(now);
+  if (outcome != Outcome::kKernelGone && outcome != Outcome::kInvalid) return true;
+  ReportKernelGone(cpu, OutcomeName(outcome), ENODEV);
+  return false;
+}
+
+template <typename Policy>
+void CentralizedRuntime<Policy>::Reap(CpuState& c, Time now) {
+  // A CPU that has not taken its transaction by then has left the enclave.
+  constexpr int64_t kTimeoutNs = 100'000'000;
+  results_.clear();
+  size_t kept = 0;
+  for (int cpu : pending_) {
+    CpuState& on = *cpus_[cpu];
+    const bool over =
+        on.request->committed() || (Time::NanosecondsBetween(on.opened_at, now) > kTimeoutNs && on.request->Abort());
+    if (!over) {
+      pending_[kept++] = cpu;
+      continue;
+    }
+    on.pending = false;
+    const Outcome outcome = on.request->Finish();
+    const bool timed_out = on.request->state() == GHOST_TXN_ABORTED;
+    results_.push_back({cpu, timed_out ? Outcome::kCpuUnavailable : outcome});
+  }
+  pending_.resize(kept);
+  if (!results_.empty()) Conclude(c, now);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void CentralizedRuntime<Policy>::Settle(CpuState& c, CpuState& on, Time now) {
+  pending_.erase(std::find(pending_.begin(), pending_.end(), on.cpu));
+  on.pending = false;
+  on.request->Abort();
+  results_.assign(1, {on.cpu, on.request->Finish()});
+  Conclude(c, now);
+}
+
+template <typename Policy>
+[[gnu::noinline]] void CentralizedRuntime<Policy>::ReturnDeferred(CpuState& c, Time now) {
+  const std::vector<Task*>& deferred = plan_.deferred();
+  for (size_t i = deferred.size(); i-- > 0;) policy_.Enqueue(deferred[i], EnqueueReason::kCommitFailed, now);
+  c.counters.deferred.Add(static_cast<int64_t>(deferred.size()));
+  NoteStale(now);
+}
+
+template <typename Policy>
+void CentralizedRuntime<Policy>::NoteStale(Time now) {
+  // A message stands in the queue microseconds after its barrier.
+  constexpr int64_t kLostNs = 10'000'000;
+  constexpr absl::Duration kSoon = absl::Microseconds(10);
+  look_again_ = std::min(look_again_, now + kSoon);
+  busy_at_ = now;
+  if (stale_since_ == Time::Infinite()) {
+    stale_since_ = now;
+  } else if (Time::NanosecondsBetween(stale_since_, now) > kLostNs) {
+    stale_since_ = Time::Infinite();
+    LoseTrack();
+  }
+}
+
+template <typename Policy>
+inline bool CentralizedRuntime<Policy>::CanHave(int cpu) const {
+  return available_.Contains(cpu) && cpu != global_cpu() && cpu != heir() && !cpus_[cpu]->chain;
+}
+
+template <typename Policy>
+inline void CentralizedRuntime<Policy>::Vacate(int cpu) {
+  if (CanHave(cpu)) [[likely]] {
+    plan_.SetIdle(cpu);
+  } else {
+    plan_.SetUnavailable(cpu);
+  }
+}
+
+template <typename Policy>
+void CentralizedRuntime<Policy>::SetAvailable(int cpu) {
+  available_.Add(cpu);
+  unavailable_.Remove(cpu);
+  if (!plan_.IsBusy(cpu) && !cpus_[cpu]->pending) Vacate(cpu);
+}
+
+template <typename Policy>
+void CentralizedRuntime<Policy>::SetUnavailable(int cpu, Time retry_at) {
+  available_.Remove(cpu);
+  unavailable_.Add(cpu);
+  cpus_[cpu]->retry_at = retry_at;
+  next_look_ = std::min(next_look_, retry_at);
+  // A task that is known to run there, or may, says itself when it is off.
+  if (plan_.idle().Contains(cpu)) plan_.SetUnavailable(cpu);
+}
+
+// Looks at one of the CPUs that could not be had.
+template <typename Policy>
+[[gnu::noinline]] void CentralizedRuntime<Policy>::PollUnavailable(Time now) {
+  // Where messages tell, they are to be trusted, mostly: one may have been lost, and none comes when another class
+  // wanted the global agent's CPU, but never got it.
+  const absl::Duration pause = looks_at_words_ ? absl::Microseconds(1) : absl::Microseconds(100);
+  int cpu = unavailable_.Next(last_looked_at_);
+  if (cpu < 0) cpu = unavailable_.First();
+  last_looked_at_ = cpu;
+  if (cpu >= 0 && cpus_[cpu]->retry_at <= now && cpus_[cpu]->agent_word.cpu_available()) SetAvailable(cpu);
+  next_look_ = unavailable_.empty() ? Time::Infinite() : now + pause;
+}
+
+template <typename Policy>
+void CentralizedRuntime<Policy>::RefreshAvailability(Time now) {
+  for (int cpu : cpus()) {
+    cpus_[cpu]->chain = false;
+    if (cpus_[cpu]->agent_word.cpu_available()) {
+      SetAvailable(cpu);
+    } else {
+      SetUnavailable(cpu, now);
+    }
+  }
+}
+
+template <typename Policy>
+inline void CentralizedRuntime<Policy>::EndChain(int cpu, bool from_switchto) {
+  if (!from_switchto || !cpus().Contains(cpu) || !cpus_[cpu]->chain) [[likely]]
+    return;
+  cpus_[cpu]->chain = false;
+  if (!plan_.IsBusy(cpu) && !cpus_[cpu]->pending) Vacate(cpu);
+}
+
+}  // namespace ghost
+
+#endif  // GHOST_LIB_CENTRALIZED_COMMIT_INC_H_

@@ -1,0 +1,113 @@
+// TaskKeeper<Task>: the records of a runtime's tasks, and what any runtime does with them whatever its model: finding
+// the one that a message is about, keeping its sequence number, reading its affinity and its status word, burying it.
+//
+// It knows no run queues and no states beyond that: what a task's news mean is the runtime's part.
+//
+// Threads: Find and Advance as TaskIndex says; the rest allocates, locks or asks the kernel: not for a schedule pass.
+#ifndef GHOST_LIB_TASK_KEEPER_H_
+#define GHOST_LIB_TASK_KEEPER_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "kernel/ghost_uapi.h"
+#include "lib/base/cpu_set.h"
+#include "lib/channel.h"
+#include "lib/enclave.h"
+#include "lib/status_word.h"
+#include "lib/task.h"
+#include "lib/task_index.h"
+
+namespace ghost {
+
+template <typename Task>
+class TaskKeeper {
+ public:
+  TaskKeeper(Enclave* enclave, int initial_tasks) : enclave_(*enclave), pool_(initial_tasks) {}
+
+  Task* Find(int64_t gtid) const { return static_cast<Task*>(index_.Find(gtid)); }
+  // Follows the number of a message about the task, before the policy may let anyone see it. False: it is no news; a
+  // look at the status word has told it already.
+  static bool Advance(Task* task, uint32_t seqnum) {
+    if (static_cast<int32_t>(task->seqnum_ - seqnum) >= 0) [[unlikely]]  // numbers wrap
+      return false;
+    task->seqnum_ = seqnum;
+    return true;
+  }
+  // Whether a TASK_NEW is about this very record: told again, as somebody wrote `discover tasks`.
+  static bool IsSame(const Task& task, const ghost_sw_info& word) {
+    const ghost_sw_info own = task.status_word_.info();
+    return own.id == word.id && own.index == word.index;
+  }
+
+  // A record of a task that may run on all of the enclave's CPUs.
+  Task* Add(int64_t gtid, uint32_t seqnum, const StatusWord& word) {
+    Task* task = pool_.Allocate();
+    task->gtid_ = gtid;
+    task->seqnum_ = seqnum;
+    task->status_word_ = word;
+    task->allowed_ = enclave_.cpus();
+    index_.Insert(task);
+    return task;
+  }
+  void Bury(Task* task) {
+    // Out of the index first: freeing the word of a task that came back lets its TASK_NEW loose, to any CPU.
+    index_.Erase(task);
+    // It fails if the kernel has freed the word itself, as it does when the last message found no room.
+    enclave_.status_words().Free(task->status_word_);
+    pool_.Free(task);
+  }
+
+  // Where it may run, from the kernel; within the enclave.
+  void ReadAffinity(Task* task) {
+    absl::StatusOr<CpuSet> affinity = enclave_.kernel().TaskAffinity(task->gtid_);
+    // A task that has just died has none; its last message is on the way.
+    task->allowed_ = affinity.ok() ? *affinity & enclave_.cpus() : enclave_.cpus();
+    if (task->allowed_.empty()) task->allowed_ = enclave_.cpus();
+  }
+
+  // What a status word says of its task, as of `barrier`: all messages up to that are old then.
+  struct Look {
+    uint32_t barrier = 0;
+    bool gone = false;  // dead, departed, or the word is another's
+    bool runnable = false;
+    bool on_cpu = false;
+  };
+  static Look LookAt(const StatusWord& word, int64_t gtid) {
+    const uint32_t barrier = word.barrier();
+    const uint32_t flags = word.flags();
+    return {.barrier = barrier,
+            .gone = word.gtid() != gtid || (flags & GHOST_SW_F_INUSE) == 0 || (flags & GHOST_SW_F_CANFREE) != 0,
+            .runnable = (flags & GHOST_SW_TASK_RUNNABLE) != 0,
+            .on_cpu = (flags & GHOST_SW_TASK_ONCPU) != 0};
+  }
+  // Tasks whose TASK_NEW came to this queue, the default one, and found no room: visit(Task*, Look).
+  template <typename Visit>
+  void AddThoseMissed(Channel& queue, Visit visit) {
+    enclave_.status_words().ForEachTask([&](const StatusWord& word) {
+      const int64_t gtid = word.gtid();
+      const Look look = LookAt(word, gtid);
+      if (index_.Find(gtid) != nullptr || look.gone) return;
+      // Only a task whose messages come here, and whose TASK_NEW was sent.
+      if (queue.Associate(gtid, look.barrier) != GHOST_ASSOC_SF_ALREADY) return;
+      visit(Add(gtid, look.barrier, word), look);
+    });
+  }
+
+  // A line of a dump, without its end.
+  static void Describe(const Task& task, std::string* text) {
+    absl::StrAppend(text, "  task ", task.gtid_, " tid ", task.gtid_ >> 41, " ", TaskStateName(task.state_), " seqnum ",
+                    task.seqnum_, " ran ", task.runtime_ns_, " ns cpus ", ToCpuList(task.allowed_));
+  }
+
+ private:
+  Enclave& enclave_;
+  TaskIndex index_;
+  TaskPool<Task> pool_;
+};
+
+}  // namespace ghost
+
+#endif  // GHOST_LIB_TASK_KEEPER_H_
