@@ -12,14 +12,11 @@
 . tests/hostile/hostile.sh
 
 # By name: the agent's program. A new policy adds a line.
-<<<<<<< HEAD
 declare -A S_AGENTS=(
   [fifo_per_cpu]="$BIN/fifo_per_cpu_agent"
+  [fifo_centralized]="$BIN/fifo_centralized_agent"
   [cfs]="$BIN/agent_cfs"
 )
-=======
-declare -A S_AGENTS=([fifo_per_cpu]="$BIN/fifo_per_cpu_agent" [fifo_centralized]="$BIN/fifo_centralized_agent")
->>>>>>> 371ea01 (A centralized runtime and its first policy: fifo_centralized_agent)
 
 SOAK_SECONDS=${SOAK_SECONDS:-60}
 S_POLICIES=()
