@@ -33,11 +33,11 @@ void BM_Decode(benchmark::State& state, const Payload& payload) {
     benchmark::DoNotOptimize(message);
   });
 }
-BENCHMARK_CAPTURE(BM_Decode, TaskNew, TaskNew{.gtid = 1})->UseManualTime();
-BENCHMARK_CAPTURE(BM_Decode, TaskWakeup, TaskWakeup{.gtid = 1})->UseManualTime();
-BENCHMARK_CAPTURE(BM_Decode, TaskBlocked, TaskBlocked{.gtid = 1})->UseManualTime();
-BENCHMARK_CAPTURE(BM_Decode, TaskPreempt, TaskPreempt{.gtid = 1})->UseManualTime();
-BENCHMARK_CAPTURE(BM_Decode, CpuTick, CpuTick{.cpu = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Decode, TaskNew, TaskNew{.gtid = 1})->Apply(Measured);
+BENCHMARK_CAPTURE(BM_Decode, TaskWakeup, TaskWakeup{.gtid = 1})->Apply(Measured);
+BENCHMARK_CAPTURE(BM_Decode, TaskBlocked, TaskBlocked{.gtid = 1})->Apply(Measured);
+BENCHMARK_CAPTURE(BM_Decode, TaskPreempt, TaskPreempt{.gtid = 1})->Apply(Measured);
+BENCHMARK_CAPTURE(BM_Decode, CpuTick, CpuTick{.cpu = 1})->Apply(Measured);
 
 struct SumGtids {
   int64_t* sum;
@@ -59,8 +59,8 @@ void BM_Visit(benchmark::State& state, const Payload& payload) {
   });
   benchmark::DoNotOptimize(sum);
 }
-BENCHMARK_CAPTURE(BM_Visit, TaskWakeup, TaskWakeup{.gtid = 1})->UseManualTime();
-BENCHMARK_CAPTURE(BM_Visit, TaskBlocked, TaskBlocked{.gtid = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Visit, TaskWakeup, TaskWakeup{.gtid = 1})->Apply(Measured);
+BENCHMARK_CAPTURE(BM_Visit, TaskBlocked, TaskBlocked{.gtid = 1})->Apply(Measured);
 
 void BM_Encode(benchmark::State& state, const Payload& payload) {
   const AbiVersion& abi = *FindAbi(kVersion);
@@ -71,8 +71,8 @@ void BM_Encode(benchmark::State& state, const Payload& payload) {
     benchmark::DoNotOptimize(bytes);
   });
 }
-BENCHMARK_CAPTURE(BM_Encode, TaskNew, TaskNew{.gtid = 1})->UseManualTime();
-BENCHMARK_CAPTURE(BM_Encode, TaskBlocked, TaskBlocked{.gtid = 1})->UseManualTime();
+BENCHMARK_CAPTURE(BM_Encode, TaskNew, TaskNew{.gtid = 1})->Apply(Measured);
+BENCHMARK_CAPTURE(BM_Encode, TaskBlocked, TaskBlocked{.gtid = 1})->Apply(Measured);
 
 }  // namespace
 }  // namespace ghost

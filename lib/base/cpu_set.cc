@@ -94,7 +94,17 @@ cpu_set_t CpuSet::ToCpuSetT() const {
 std::vector<int> CpuSet::ToVector() const {
   std::vector<int> cpus(size());
   int* next = cpus.data();
-  for (int cpu : *this) *next++ = cpu;
+  for (uint32_t left = used_; left != 0; left &= left - 1) {
+    const int index = std::countr_zero(left);
+    const int base = index * 64;
+    uint64_t word = words_[index];
+    if (word == ~uint64_t{0}) {  // a loop of known length, which compilers make short
+      for (int i = 0; i < 64; ++i) next[i] = base + i;
+      next += 64;
+      continue;
+    }
+    for (; word != 0; word &= word - 1) *next++ = base + std::countr_zero(word);
+  }
   return cpus;
 }
 

@@ -78,16 +78,17 @@ bool MockQueue::Produce(std::span<const std::byte> message) {
   return true;
 }
 
-MockEnclave::MockEnclave(int num_cpus, const CpuSet& cpus, const AbiVersion* abi)
+MockEnclave::MockEnclave(int num_cpus, const CpuSet& cpus, const AbiVersion* abi, uint32_t capacity)
     : abi_(abi),
       num_cpus_(num_cpus),
       cpus_(cpus),
+      capacity_(capacity),
       cpu_data_(MakeRegion(num_cpus * sizeof(ghost_cpu_data))),
-      words_(MakeRegion(sizeof(ghost_sw_region_header) + kCapacity * sizeof(ghost_status_word))) {
+      words_(MakeRegion(sizeof(ghost_sw_region_header) + capacity_ * sizeof(ghost_status_word))) {
   auto* header = reinterpret_cast<ghost_sw_region_header*>(words_.data);
   header->start = sizeof(ghost_sw_region_header);
-  header->capacity = kCapacity;
-  header->available = kCapacity;
+  header->capacity = capacity_;
+  header->available = capacity_;
   for (int cpu : cpus) {
     txn(cpu).cpu = cpu;
     txn(cpu).state = GHOST_TXN_COMPLETE;
@@ -102,9 +103,9 @@ ghost_status_word* MockEnclave::words() {
 }
 
 uint32_t MockEnclave::AllocateWord(int64_t gtid, uint32_t flags) {
-  for (uint32_t i = 0; i < kCapacity; ++i) {
+  for (uint32_t i = 0; i < capacity_; ++i) {
     const uint32_t index = next_word_;
-    next_word_ = (next_word_ + 1) % kCapacity;
+    next_word_ = (next_word_ + 1) % capacity_;
     ghost_status_word& word = words()[index];
     if (word.flags != 0) continue;
     word = {};
@@ -399,7 +400,7 @@ int MockEnclave::GetInfo(ghost_ioc_sw_get_info& argument) {
 }
 
 int MockEnclave::FreeWord(const ghost_sw_info& info) {
-  if (info.id != 0 || info.index >= kCapacity) return -ENOENT;
+  if (info.id != 0 || info.index >= capacity_) return -ENOENT;
   ghost_status_word& word = words()[info.index];
   if ((word.flags & GHOST_SW_F_CANFREE) == 0) return -EINVAL;
   word = {};

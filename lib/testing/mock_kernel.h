@@ -53,9 +53,10 @@ class MockQueue {
 
 class MockEnclave : public KernelEnclave {
  public:
-  static constexpr uint32_t kCapacity = 4096;  // status words
+  static constexpr uint32_t kCapacity = 4096;
 
-  MockEnclave(int num_cpus, const CpuSet& cpus, const AbiVersion* abi);
+  // `capacity`: how many status words it has.
+  MockEnclave(int num_cpus, const CpuSet& cpus, const AbiVersion* abi, uint32_t capacity = kCapacity);
 
   // -- What a test does and sees --
 
@@ -163,6 +164,7 @@ class MockEnclave : public KernelEnclave {
   const AbiVersion* abi_;
   const int num_cpus_;
   const CpuSet cpus_;
+  const uint32_t capacity_;
   Region cpu_data_;
   Region words_;
   uint32_t next_word_ = 0;

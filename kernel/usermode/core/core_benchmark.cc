@@ -40,10 +40,10 @@ void BM_YieldAndPing(benchmark::State& state) {
   Repeat(state, 2, [](HotPath& path, size_t) { path.YieldAndPing(); });
 }
 
-BENCHMARK(BM_Turn)->Arg(10)->Arg(1000)->Arg(10000)->UseManualTime();
-BENCHMARK(BM_RemoteCommitAndPreempt)->Arg(10)->Arg(1000)->Arg(10000)->UseManualTime();
-BENCHMARK(BM_GroupOfTwo)->Arg(10)->Arg(1000)->UseManualTime();
-BENCHMARK(BM_YieldAndPing)->Arg(10)->UseManualTime();
+BENCHMARK(BM_Turn)->Arg(10)->Arg(1000)->Arg(10000)->Apply(Measured);
+BENCHMARK(BM_RemoteCommitAndPreempt)->Arg(10)->Arg(1000)->Arg(10000)->Apply(Measured);
+BENCHMARK(BM_GroupOfTwo)->Arg(10)->Arg(1000)->Apply(Measured);
+BENCHMARK(BM_YieldAndPing)->Arg(10)->Apply(Measured);
 
 }  // namespace
 }  // namespace ghost::usermode

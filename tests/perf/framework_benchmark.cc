@@ -1,6 +1,8 @@
-// What the framework itself costs in a schedule pass, with a kernel that does nothing: the rows of the same names in
-// the table of hot-path costs. Per operation; see lib/base/testing/measure.h.
+// What the framework itself costs in a schedule pass, with a kernel that does nothing. Per operation; see
+// lib/base/testing/measure.h. tests/perf/table.py says which row of the table each is.
+#include <algorithm>
 #include <memory>
+#include <random>
 #include <vector>
 
 #include "benchmark/benchmark.h"
@@ -9,8 +11,9 @@
 #include "lib/enclave.h"
 #include "lib/per_cpu_runtime.h"
 #include "lib/run_request.h"
+#include "lib/task_index.h"
 #include "lib/testing/empty_kernel.h"
-#include "lib/testing/mock_kernel.h"
+#include "lib/testing/task_test_peer.h"
 
 namespace ghost {
 namespace {
@@ -56,9 +59,10 @@ void BM_PeekConsume(benchmark::State& state) {
         return count;
       });
 }
-BENCHMARK(BM_PeekConsume)->UseManualTime();
+BENCHMARK(BM_PeekConsume)->Apply(Measured);
 
-// As many tasks as the argument says have blocked; all of them wake.
+// There are so many tasks; of as many as a queue holds messages of, taken from all over them, each has blocked and
+// wakes.
 void BM_DrainPerMessage(benchmark::State& state) {
   EmptyKernel kernel(1);
   auto enclave = *Enclave::Create(&kernel, CpuSet::FirstN(1));
@@ -68,34 +72,89 @@ void BM_DrainPerMessage(benchmark::State& state) {
   EmptyPolicy::placed.clear();
   EmptyPolicy::next = nullptr;
   const int num_tasks = static_cast<int>(state.range(0));
-  for (int i = 0; i < num_tasks; ++i) mock.PostNew(MockGtid(kTid + i), /*runnable=*/false);
-  // The first time a task wakes, it is given its place.
-  const auto wake_all = [&] {
-    for (int i = 0; i < num_tasks; ++i) mock.Post(TaskWakeup{.gtid = MockGtid(kTid + i)});
-  };
-  wake_all();
+  for (int i = 0; i < num_tasks; ++i) {
+    mock.PostNew(MockGtid(kTid + i), /*runnable=*/false);
+    mock.Post(TaskWakeup{.gtid = MockGtid(kTid + i)});  // then it is given its place
+    if (i % 1000 == 999) runtime.Step(0, Time());
+  }
   runtime.Step(0, Time());
-  mock.agent_word(0).flags |= GHOST_SW_BOOST_PRIO;  // draining without a decision
+  std::vector<EmptyPolicy::Task*> tasks;
+  const int stride = std::max(num_tasks / kMessages, 1);
+  for (int i = 0; i < num_tasks; i += stride) tasks.push_back(EmptyPolicy::placed[i]);
   Measure(
       state,
       [&] {
         mock.agent_word(0).flags &= ~GHOST_SW_BOOST_PRIO;
-        for (EmptyPolicy::Task* task : EmptyPolicy::placed) {
+        for (EmptyPolicy::Task* task : tasks) {
           EmptyPolicy::next = task;
           runtime.Step(0, Time());
           EmptyPolicy::next = nullptr;
           mock.Post(TaskBlocked{.gtid = task->gtid()});
           runtime.Step(0, Time());
         }
-        mock.agent_word(0).flags |= GHOST_SW_BOOST_PRIO;
-        wake_all();
+        mock.agent_word(0).flags |= GHOST_SW_BOOST_PRIO;  // draining without a decision
+        for (EmptyPolicy::Task* task : tasks) mock.Post(TaskWakeup{.gtid = task->gtid()});
       },
       [&] {
         runtime.Step(0, Time());
-        return int64_t{num_tasks};
+        return static_cast<int64_t>(tasks.size());
       });
 }
-BENCHMARK(BM_DrainPerMessage)->UseManualTime()->Arg(10)->Arg(1000);
+BENCHMARK(BM_DrainPerMessage)->ArgName("N")->Arg(10)->Arg(1000)->Arg(100'000)->Apply(Measured);
+
+// A task comes: its message, memory, affinity, place. Not in a pass, but between two.
+void BM_NewTask(benchmark::State& state) {
+  constexpr int kNewTasks = 100;
+  EmptyKernel kernel(1);
+  auto enclave = *Enclave::Create(&kernel, CpuSet::FirstN(1));
+  PerCpuRuntime<EmptyPolicy> runtime(enclave.get());
+  runtime.StartStepped().IgnoreError();
+  int tid = kTid;
+  Measure(
+      state,
+      [&] {
+        for (int i = 0; i < kNewTasks; ++i) kernel.enclave()->PostNew(MockGtid(tid++));
+      },
+      [&] {
+        runtime.Step(0, Time());
+        return int64_t{kNewTasks};
+      });
+}
+BENCHMARK(BM_NewTask)->Iterations(8)->Apply(Measured);
+
+// Calls find(gtid) for each of N tasks' gtids, in no order.
+template <typename Find>
+void FindAll(benchmark::State& state, Find find) {
+  const int num_tasks = static_cast<int>(state.range(0));
+  TaskIndex index;
+  TaskPool<EmptyPolicy::Task> pool(num_tasks);
+  std::vector<int64_t> order;
+  for (int i = 0; i < num_tasks; ++i) {
+    EmptyPolicy::Task* task = pool.Allocate();
+    TaskTestPeer::SetGtid(task, MockGtid(kTid + i));
+    index.Insert(task);
+    order.push_back(task->gtid());
+  }
+  std::shuffle(order.begin(), order.end(), std::mt19937(1));
+  while (order.size() < 1000) order.insert(order.end(), order.begin(), order.begin() + num_tasks);
+  Measure(
+      state, [] {},
+      [&index, &order, find] {
+        const TaskIndex& tasks = index;
+#pragma GCC unroll 10
+        for (int64_t gtid : order) asm volatile("" : : "r"(find(tasks, gtid)));
+        return static_cast<int64_t>(order.size());
+      });
+}
+void BM_FindTask(benchmark::State& state) {
+  FindAll(state, [](const TaskIndex& index, int64_t gtid) { return index.Find(gtid); });
+}
+BENCHMARK(BM_FindTask)->ArgName("N")->Arg(10)->Arg(1000)->Arg(100'000)->Apply(Measured);
+// What of that is the asking.
+void BM_FindNothing(benchmark::State& state) {
+  FindAll(state, [](const TaskIndex&, int64_t gtid) { return gtid; });
+}
+BENCHMARK(BM_FindNothing)->ArgName("N")->Arg(10)->Arg(1000)->Arg(100'000)->Apply(Measured);
 
 void BM_RunRequestOpen(benchmark::State& state) {
   EmptyKernel kernel(1);
@@ -112,7 +171,7 @@ void BM_RunRequestOpen(benchmark::State& state) {
         return int64_t{1000};
       });
 }
-BENCHMARK(BM_RunRequestOpen)->UseManualTime();
+BENCHMARK(BM_RunRequestOpen)->Apply(Measured);
 
 void BM_CommitOneCpu(benchmark::State& state) {
   EmptyKernel kernel(1);
@@ -126,24 +185,9 @@ void BM_CommitOneCpu(benchmark::State& state) {
         return int64_t{1000};
       });
 }
-BENCHMARK(BM_CommitOneCpu)->UseManualTime();
+BENCHMARK(BM_CommitOneCpu)->Apply(Measured);
 
-// The pretended kernel's part of the rows with a commit in them.
-void BM_EmptyKernelCommit(benchmark::State& state) {
-  EmptyKernel kernel(1);
-  auto enclave = *Enclave::Create(&kernel, CpuSet::FirstN(1));
-  Measure(
-      state, [] {},
-      [port = static_cast<KernelEnclave*>(kernel.enclave())] {
-        uint64_t mask[CpuSet::kWords] = {1};
-        ghost_ioc_commit_txn argument = {.mask_ptr = reinterpret_cast<uint64_t>(mask), .mask_len = sizeof(mask)};
-        for (int i = 0; i < 1000; ++i) benchmark::DoNotOptimize(port->Ioctl(GHOST_IOC_COMMIT_TXN, &argument));
-        return int64_t{1000};
-      });
-}
-BENCHMARK(BM_EmptyKernelCommit)->UseManualTime();
-
-// Arguments: CPUs of the enclave, CPUs in the group.
+// So many CPUs of an enclave of C are committed at once.
 void BM_GroupCommit(benchmark::State& state) {
   const int enclave_cpus = static_cast<int>(state.range(0));
   const int num_cpus = static_cast<int>(state.range(1));
@@ -162,7 +206,14 @@ void BM_GroupCommit(benchmark::State& state) {
         return int64_t{1000};
       });
 }
-BENCHMARK(BM_GroupCommit)->UseManualTime()->Args({8, 1})->Args({256, 1})->Args({256, 16})->Args({256, 256});
+BENCHMARK(BM_GroupCommit)
+    ->ArgNames({"C", "committed"})
+    ->Args({2, 1})
+    ->Args({8, 1})
+    ->Args({100, 1})
+    ->Args({256, 1})
+    ->Args({256, 255})
+    ->Apply(Measured);
 
 }  // namespace
 }  // namespace ghost

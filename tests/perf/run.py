@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Measures every hot path and prints the table; tests/perf/run.sh builds what this runs."""
+import argparse
+import json
+import os
+import sys
+
+sys.path.insert(0, os.getcwd())
+from tests.perf import instructions, ratchet, table  # noqa: E402
+
+BINARY = "bazel-bin/tests/perf/hot_paths"
+LIMITS = "tests/perf/limits.json"
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="run.sh", description=__doc__)
+    parser.add_argument("filter", nargs="?", default=".", help="a regular expression: only benchmarks that it finds")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print Markdown (the default)")
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--update", action="store_true", help="write the instructions to " + LIMITS + ", for the ratchet")
+    parser.add_argument("--no-time", action="store_true", help="count instructions only")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse()
+    try:
+        counts = instructions.count(BINARY, arguments.filter)
+        times = {} if arguments.no_time or arguments.update else instructions.time(BINARY, arguments.filter)
+    except instructions.Failed as failed:
+        what, hint = failed.args
+        sys.stderr.write("run.sh: %s\nhint: %s\n" % (what, hint))
+        return 1
+    if arguments.update:
+        ratchet.write(LIMITS, counts)
+        return 0
+    entries = table.results(counts, times)
+    sys.stdout.write(table.as_json(entries) if arguments.json else table.markdown(entries))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
