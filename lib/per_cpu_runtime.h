@@ -144,7 +144,8 @@ class PerCpuRuntime final : public PerCpuBase {
   void Admit(CpuState& c, const TaskNew& news, uint32_t seqnum, Time now);
   Task* AddTask(CpuState& c, int64_t gtid, uint32_t seqnum, StatusWord word);
   void PlaceTasks(CpuState& c, Time now);
-  void Place(CpuState& c, Task* task, Time now);
+  // `waiting`: how many wait for a place, this one included.
+  void Place(CpuState& c, Task* task, int waiting, Time now);
   int MoveTo(CpuState& c, CpuState& target, Task* task);
   void UpdateAffinity(Task* task);
   void Bury(CpuState& c, Task* task);

@@ -34,6 +34,19 @@ TEST_F(RuntimeTest, NewTaskRuns) {
   EXPECT_EQ(Step(), StepResult::kYielded);
 }
 
+// Those that still wait for a place are nobody's load: the first to come is the first to run.
+TEST_F(RuntimeTest, NewTasksThatComeTogetherAreSpreadInTheirOrder) {
+  Start();
+  ListPolicy::place = -1;
+  for (const int64_t gtid : {kA, kB, kC}) mock_->PostNew(gtid);
+  EXPECT_EQ(Step(0), StepResult::kCommitted);
+  EXPECT_EQ(Committed(0), kA);
+  EXPECT_EQ(Step(1), StepResult::kCommitted);
+  EXPECT_EQ(Committed(1), kB);
+  ASSERT_NE(runtime_->policy().Front(0), nullptr);
+  EXPECT_EQ(runtime_->policy().Front(0)->gtid(), kC);
+}
+
 TEST_F(RuntimeTest, NewTaskThatSleepsRunsOnceAwake) {
   Start();
   mock_->PostNew(kA, /*runnable=*/false);

@@ -124,24 +124,28 @@ void PerCpuRuntime<Policy>::PlaceTasks(CpuState& c, Time now) {
   if (c.to_place.empty()) return;
   TaskList list;
   list.Take(&c.to_place);
+  TaskList ready;
+  int waiting = 0;
   while (TaskBase* base = list.PopFront()) {
     Task* task = static_cast<Task*>(base);
     task->place_ &= ~Task::kWaitsForPlace;
     if (task->state_ == TaskState::kGone) c.gone.PushBack(task);
-    if (task->state_ == TaskState::kRunnable) Place(c, task, now);
+    if (task->state_ != TaskState::kRunnable) continue;
+    ready.PushBack(task);
+    ++waiting;
   }
+  for (; waiting > 0; --waiting) Place(c, static_cast<Task*>(ready.PopFront()), waiting, now);
 }
 
 template <typename Policy>
-void PerCpuRuntime<Policy>::Place(CpuState& c, Task* task, Time now) {
+void PerCpuRuntime<Policy>::Place(CpuState& c, Task* task, int waiting, Time now) {
   UpdateAffinity(task);
   for (int cpu : task->allowed_) {
     const CpuState& other = *cpus_[cpu];
-    // The task itself stands in its home's figures until it has a place.
-    const int self = cpu == c.cpu ? 1 : 0;
-    c.loads[cpu] = {
-        .runnable = static_cast<int>(other.runnable.value()) + other.incoming.load(std::memory_order_relaxed) - self,
-        .tasks = other.tasks.load(std::memory_order_relaxed) - self};
+    // The task, and those that get a place after it, stand in this CPU's figures until then.
+    const int placeless = cpu == c.cpu ? waiting : 0;
+    const int runnable = static_cast<int>(other.runnable.value()) + other.incoming.load(std::memory_order_relaxed);
+    c.loads[cpu] = {.runnable = runnable - placeless, .tasks = other.tasks.load(std::memory_order_relaxed) - placeless};
   }
   int cpu = policy_.PlaceTask(*task, CpuLoads(task->allowed_, c.loads.data()));
   if (!task->allowed_.Contains(cpu)) cpu = task->allowed_.First();
