@@ -6,6 +6,8 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +27,11 @@
 #include "util/ghostsim_policies.h"
 
 ABSL_FLAG(std::string, policy, "fifo_per_cpu", "The scheduler; --help lists them.");
-ABSL_FLAG(int, cpus, 4, "How many CPUs the machine has, 1 to 1024; agents schedule all of them.");
+ABSL_FLAG(int, cpus, 4, "How many CPUs the machine has, 1 to 1024, unless something says its shape.");
+ABSL_FLAG(std::string, topology, "",
+          "The machine's shape, instead of --cpus: 'sockets 2 cores 28 smt 2'; empty: as the workload says.");
+ABSL_FLAG(std::string, ghost_cpus, "", "The CPUs that agents schedule, a list like 0-3,8; empty: all.");
+ABSL_FLAG(std::vector<std::string>, set, {}, "NAME=VALUE,…: what the policy has to set, e.g. a time slice.");
 ABSL_FLAG(std::string, workload, "", "The file that describes threads, requests and events; - is stdin.");
 ABSL_FLAG(uint64_t, seed, 1, "What all randomness is drawn from.");
 ABSL_FLAG(std::string, seeds, "", "FIRST-LAST: one run for each; says only what failed, and how many did not.");
@@ -99,20 +105,47 @@ absl::Status ReadSeeds(Settings* settings) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Settings> ReadFlags() {
-  Settings settings;
-  SimulationOptions& options = settings.options;
-  GHOST_RETURN_IF_ERROR(ReadPolicy(&settings));
+absl::Status ReadMachine(Settings* settings) {
+  SimulationOptions& options = settings->options;
   options.num_cpus = absl::GetFlag(FLAGS_cpus);
   if (options.num_cpus < 1 || options.num_cpus > CpuSet::kMaxCpus) {
     return UsageError(absl::StrCat("--cpus ", options.num_cpus, ": out of range"), "a number from 1 to 1024");
   }
+  std::optional<TopologySpec> spec = settings->workload.topology;
+  if (const std::string text = absl::GetFlag(FLAGS_topology); !text.empty()) {
+    GHOST_ASSIGN_OR_RETURN(spec, ParseTopology(text, "--topology"));
+  }
+  options.topology =
+      spec.has_value() ? MakeTopology(*spec) : std::make_shared<const Topology>(Topology::Flat(options.num_cpus));
+  if (const std::string text = absl::GetFlag(FLAGS_ghost_cpus); !text.empty()) {
+    GHOST_ASSIGN_OR_RETURN(options.agent_cpus, options.topology->ParseCpus(text));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadTunables(Settings* settings) {
+  for (const std::string& text : absl::GetFlag(FLAGS_set)) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      return UsageError(absl::StrCat("--set ", text, ": no assignment"), "--set NAME=VALUE");
+    }
+    settings->options.tunables.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Settings> ReadFlags() {
+  Settings settings;
+  SimulationOptions& options = settings.options;
+  GHOST_RETURN_IF_ERROR(ReadPolicy(&settings));
   settings.abi = absl::GetFlag(FLAGS_abi);
   if (settings.abi != 0 && (settings.abi < 0 || FindAbi(static_cast<uint32_t>(settings.abi)) == nullptr)) {
     return UsageError(absl::StrCat("--abi ", settings.abi, ": unknown"),
                       absl::StrCat("one of ", KnownAbis(), ", or 0"));
   }
   GHOST_RETURN_IF_ERROR(ReadWorkload(&settings));
+  GHOST_RETURN_IF_ERROR(ReadMachine(&settings));
+  GHOST_RETURN_IF_ERROR(ReadTunables(&settings));
   GHOST_RETURN_IF_ERROR(ReadSeeds(&settings));
   GHOST_ASSIGN_OR_RETURN(options.faults, ParseFaults(absl::GetFlag(FLAGS_faults)));
   const absl::Duration duration = absl::GetFlag(FLAGS_duration);

@@ -1,5 +1,6 @@
 #include "kernel/usermode/sim/agent_host.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -68,9 +69,26 @@ void AgentHost::OnResume(uint32_t index, uint32_t generation) {
   current_ = nullptr;
 }
 
+int64_t AgentHost::OnSharedCore(Thread& thread, int64_t ns) {
+  if (thread.cpu < 0 || machine_.costs().smt_percent == 0) return ns;
+  const CpuSet& siblings = machine_.topology()->cpu(thread.cpu).siblings();
+  if (siblings.size() <= 1) return ns;
+  int64_t busy_ns = 0;
+  for (const int cpu : siblings) {
+    if (cpu != thread.cpu) busy_ns += machine_.driver().cpus().BusyNs(cpu);
+  }
+  const int64_t now = machine_.now_ns();
+  const int64_t passed_ns = now - std::exchange(thread.charged_ns, now);
+  const int64_t shared_ns = std::min(busy_ns - std::exchange(thread.siblings_busy_ns, busy_ns), passed_ns);
+  if (passed_ns <= 0) return ns;
+  const double share = static_cast<double>(shared_ns) / static_cast<double>(passed_ns);
+  return ns + static_cast<int64_t>(static_cast<double>(ns * machine_.costs().smt_percent) / 100 * share);
+}
+
 void AgentHost::Charge(int64_t ns) {
   if (current_ == nullptr || dead_) return;
   ++current_->calls;
+  ns = OnSharedCore(*current_, ns);
   if (ns == 0) return;
   ResumeAt(*current_, machine_.now_ns() + ns);
   Fiber::Suspend();

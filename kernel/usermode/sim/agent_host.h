@@ -50,6 +50,7 @@ class AgentHost {
   bool dead() const { return dead_; }
 
   // -- Inside of a fiber; outside, calls take no time --
+  // A call, and what led to it, which take so long on a core that has nothing else to do.
   void Charge(int64_t ns);
   // An ioctl at this instant; sleeps until the core has answered it.
   int Ioctl(int fd, unsigned long command, void* argument);
@@ -79,10 +80,15 @@ class AgentHost {
     int answer = 0;
     bool waits_for_world = false;
     uint64_t world = 0;  // as it was seen
+    // When it was last charged, and the other threads' busy time of its core then.
+    int64_t charged_ns = 0;
+    int64_t siblings_busy_ns = 0;
   };
   Thread& Reserve(int cpu);
   void ResumeAt(Thread& thread, int64_t when_ns);
   void OnResume(uint32_t index, uint32_t generation);
+  // `ns`, stretched as the core was shared since the last time.
+  int64_t OnSharedCore(Thread& thread, int64_t ns);
   uint64_t World() const;
   void WakeWaiting();
 

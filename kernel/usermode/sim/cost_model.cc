@@ -33,7 +33,7 @@ absl::Status CostModel::Set(absl::string_view assignment) {
     if (equals == absl::string_view::npos || !absl::SimpleAtoi(assignment.substr(equals + 1), &value) || value < 0 ||
         value > kMaxCostNs) {
       return WithHint(absl::InvalidArgumentError(absl::StrCat("cost ", assignment, " has no valid value")),
-                      absl::StrCat("a number of ns from 0 to ", kMaxCostNs, ": ", name, "=500"));
+                      absl::StrCat("a number from 0 to ", kMaxCostNs, ": ", name, "=500"));
     }
     this->*cost.member = value;
     return absl::OkStatus();

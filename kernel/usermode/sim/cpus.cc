@@ -11,6 +11,20 @@ namespace ghost::sim {
 Cpus::Cpus(int count, EventQueue* events, Threads* threads, const CostModel* costs)
     : events_(*events), threads_(*threads), costs_(*costs), cpus_(static_cast<size_t>(count)) {}
 
+int64_t Cpus::BusyNs(int cpu) const {
+  const Cpu& c = cpus_[static_cast<size_t>(cpu)];
+  return c.busy_ns + (c.counted_busy ? events_.now_ns() - c.busy_since_ns : 0);
+}
+
+void Cpus::Account(int cpu) {
+  Cpu& c = at(cpu);
+  const bool busy = c.online && (c.ghost != nullptr || c.agent_running || c.busy > 0 || !c.ordinary.empty());
+  if (busy == c.counted_busy) return;
+  if (!busy) c.busy_ns = BusyNs(cpu);
+  c.counted_busy = busy;
+  c.busy_since_ns = events_.now_ns();
+}
+
 void Cpus::SetGhost(int cpu, Thread* thread) {
   at(cpu).ghost = thread;
   Update(cpu);
@@ -61,6 +75,7 @@ void Cpus::Dequeue(Thread& thread) {
 }
 
 void Cpus::Update(int cpu) {
+  Account(cpu);
   Cpu& c = at(cpu);
   if (c.ordinary.empty()) return;
   Thread& first = *c.ordinary.front();

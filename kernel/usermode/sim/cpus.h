@@ -30,6 +30,8 @@ class Cpus {
   bool online(int cpu) const { return cpus_[static_cast<size_t>(cpu)].online; }
   bool agent_running(int cpu) const { return cpus_[static_cast<size_t>(cpu)].agent_running; }
   Thread* ghost(int cpu) const { return cpus_[static_cast<size_t>(cpu)].ghost; }
+  // For how long it has not idled so far.
+  int64_t BusyNs(int cpu) const;
   size_t num_ordinary(int cpu) const { return cpus_[static_cast<size_t>(cpu)].ordinary.size(); }
 
   // -- Bookkeeping: allowed inside the core's calls --
@@ -57,9 +59,14 @@ class Cpus {
     Thread* ghost = nullptr;
     uint32_t slice = 0;  // generation
     std::deque<Thread*> ordinary;
+    bool counted_busy = false;
+    int64_t busy_ns = 0;        // until busy_since_ns
+    int64_t busy_since_ns = 0;  // while counted_busy
   };
   Cpu& at(int cpu) { return cpus_[static_cast<size_t>(cpu)]; }
   int ChooseCpu(const Thread& thread) const;
+  // Starts or ends the counting of its busy time.
+  void Account(int cpu);
   // Runs the first ordinary thread if nothing stands above it, and nothing else.
   void Update(int cpu);
   void Rotate(int cpu);

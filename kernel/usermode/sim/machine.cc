@@ -13,10 +13,10 @@
 namespace ghost::sim {
 namespace {
 
-usermode::CoreOptions ToCoreOptions(const MachineOptions& options) {
+usermode::CoreOptions ToCoreOptions(const MachineOptions& options, const Topology& topology) {
   usermode::CoreOptions core = options.limits;
-  core.num_cpus = options.num_cpus;
-  core.num_nodes = options.num_nodes;
+  core.num_cpus = topology.num_cpus();
+  core.num_nodes = topology.highest_numa_node() + 1;
   core.abi_versions = options.abi_versions;
   return core;
 }
@@ -24,13 +24,17 @@ usermode::CoreOptions ToCoreOptions(const MachineOptions& options) {
 }  // namespace
 
 Machine::Machine(const MachineOptions& options)
-    : costs_(options.costs), events_(options.start_ns), driver_(options.num_cpus, &events_, &costs_) {
+    : costs_(options.costs),
+      topology_(options.topology != nullptr ? options.topology
+                                            : std::make_shared<const Topology>(Topology::Flat(options.num_cpus))),
+      events_(options.start_ns),
+      driver_(topology_.get(), &events_, &costs_) {
   usermode::Driver* driver = &driver_;
   if (options.wrap_driver) {
     wrapper_ = options.wrap_driver(&driver_);
     driver = wrapper_.get();
   }
-  core_ = std::make_unique<usermode::Core>(ToCoreOptions(options), driver);
+  core_ = std::make_unique<usermode::Core>(ToCoreOptions(options, *topology_), driver);
   driver_.set_core(core_.get());
   driver_.on_answer = [this](uint64_t request, Tid tid, int result) {
     if (on_answer) {

@@ -39,12 +39,14 @@
 #include "kernel/usermode/sim/program.h"
 #include "kernel/usermode/sim/sim_driver.h"
 #include "kernel/usermode/sim/thread.h"
+#include "lib/topology.h"
 
 namespace ghost::sim {
 
 struct MachineOptions {
   int num_cpus = 4;
-  int num_nodes = 1;
+  // How its CPUs lie together, and how many there are then. Null: num_cpus of them, each a core of its own.
+  std::shared_ptr<const Topology> topology = nullptr;
   std::vector<uint32_t> abi_versions = {91};
   CostModel costs;
   int64_t start_ns = 1'000'000'000;  // the clock at the start
@@ -66,6 +68,7 @@ class Machine {
   Threads& threads() { return driver_.threads(); }
   const CostModel& costs() const { return costs_; }
   int num_cpus() { return driver_.cpus().count(); }
+  const std::shared_ptr<const Topology>& topology() const { return topology_; }  // never null
   void AddObserver(Observer* observer) { driver_.AddObserver(observer); }
 
   // -- Time --
@@ -157,6 +160,7 @@ class Machine {
   int64_t EnterEnclave(const Thread& by, Tid tid, uint64_t enclave);
 
   const CostModel costs_;
+  const std::shared_ptr<const Topology> topology_;
   EventQueue events_;
   SimDriver driver_;
   std::unique_ptr<usermode::Driver> wrapper_;

@@ -1,8 +1,12 @@
 #include "kernel/usermode/sim/scheduler_process.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
+#include "lib/tunable.h"
 
 namespace ghost::sim {
 
@@ -35,10 +39,36 @@ absl::Status SchedulerProcess::Start() {
   }
   enclave_name_ = enclave_->directory();
   enclave_id_ = enclave_->id();
-  scheduler_ = options_.scheduler(enclave_.get(), options_.scheduler_options);
+  SchedulerOptions options = options_.scheduler_options;
+  if (options.topology == nullptr) options.topology = machine_.topology();
+  if (options_.hints != nullptr) {
+    hints_ = std::make_unique<SimHintSource>(options_.hints);
+    options.hints = hints_.get();
+    host_->Watch(options_.hints->changes());
+  }
+  scheduler_ = options_.scheduler(enclave_.get(), options);
+  GHOST_RETURN_IF_ERROR(SetTunables());
   GHOST_RETURN_IF_ERROR(scheduler_->Start());
+  hooks_.global = scheduler_->global();
   hooks_.messages = [this](int cpu) { return scheduler_->Messages(cpu); };
   for (int cpu : enclave_->cpus()) host_->StartThread(cpu, [this, cpu] { AgentMain(cpu); });
+  return absl::OkStatus();
+}
+
+absl::Status SchedulerProcess::SetTunables() {
+  for (const auto& [name, value] : options_.scheduler_options.tunables) {
+    const std::vector<Tunable*> tunables = scheduler_->runtime().Tunables();
+    const auto found =
+        std::find_if(tunables.begin(), tunables.end(), [&](const Tunable* tunable) { return tunable->name() == name; });
+    if (found != tunables.end()) {
+      GHOST_RETURN_IF_ERROR((*found)->Set(value));
+      continue;
+    }
+    std::string names;
+    for (const Tunable* tunable : tunables) absl::StrAppend(&names, names.empty() ? "" : ", ", tunable->name());
+    return WithHint(absl::InvalidArgumentError(absl::StrCat("the policy has nothing to set that is named ", name)),
+                    names.empty() ? "it has nothing to set at all" : absl::StrCat("it has ", names));
+  }
   return absl::OkStatus();
 }
 
@@ -50,8 +80,8 @@ void SchedulerProcess::AgentMain(int cpu) {
     const SteppedScheduler::Outcome outcome = scheduler_->Step(cpu, Time::FromNanoseconds(machine_.now_ns()));
     if (outcome.kernel_gone) return;
     if (host.calls() != calls) continue;
-    // It polled, and found nothing to do.
-    host.Charge(costs.poll_ns);
+    // It polled, and found nothing that the kernel is to do.
+    host.Charge(costs.poll_ns + kernel_.MessageCost());
     host.WaitForWorld(outcome.look_again.ns());
   }
 }
@@ -63,6 +93,7 @@ void SchedulerProcess::Kill() {
   // As the process's memory goes: none of these may reach the kernel any more, which their host sees to.
   hooks_.messages = nullptr;
   scheduler_.reset();
+  hints_.reset();
   enclave_.reset();
   ready_ = false;
 }

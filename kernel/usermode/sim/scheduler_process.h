@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "kernel/usermode/sim/agent_host.h"
+#include "kernel/usermode/sim/hint_board.h"
 #include "kernel/usermode/sim/machine.h"
 #include "kernel/usermode/sim/sim_kernel.h"
 #include "kernel/usermode/sim/stepped_scheduler.h"
@@ -32,6 +33,7 @@ class SchedulerProcess {
     CpuSet cpus;          // of the enclave that it makes, …
     std::string enclave;  // … unless this names one that is there: it goes on with that
     AgentObserver* observer = nullptr;
+    HintBoard* hints = nullptr;  // what the applications tell; null: nothing
   };
 
   // It starts at once, as an event. Answers of the machine's requests must reach OnAnswer (SchedulerProcesses does it).
@@ -48,7 +50,7 @@ class SchedulerProcess {
   bool killed() const { return killed_; }  // … or has left
   const absl::Status& start_status() const { return start_status_; }
   // Null before it is ready, and after its end.
-  const SteppedScheduler* scheduler() const { return scheduler_.get(); }
+  SteppedScheduler* scheduler() const { return scheduler_.get(); }
   const std::string& enclave() const { return enclave_name_; }
   uint64_t enclave_id() const { return enclave_id_; }
 
@@ -60,6 +62,7 @@ class SchedulerProcess {
 
  private:
   absl::Status Start();
+  absl::Status SetTunables();
   void AgentMain(int cpu);
 
   Machine& machine_;
@@ -69,6 +72,7 @@ class SchedulerProcess {
   SimEnclave::Hooks hooks_;
   SimKernel kernel_;
   std::unique_ptr<Enclave> enclave_;
+  std::unique_ptr<SimHintSource> hints_;
   std::unique_ptr<SteppedScheduler> scheduler_;
   std::string enclave_name_;
   uint64_t enclave_id_ = 0;

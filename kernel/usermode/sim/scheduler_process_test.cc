@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernel/usermode/sim/topology_spec.h"
 #include "schedulers/fifo/per_cpu/fifo_policy.h"
 
 namespace ghost::sim {
@@ -31,7 +32,7 @@ class Periodic : public Program {
 
 class SchedulerProcessTest : public testing::Test {
  protected:
-  SchedulerProcessTest() : machine_({.num_cpus = 2}) {
+  explicit SchedulerProcessTest(const MachineOptions& options = {.num_cpus = 2}) : machine_(options) {
     machine_.on_answer = [this](uint64_t, Tid tid, int result) {
       for (SchedulerProcess* process : processes_) process->OnAnswer(tid, result);
     };
@@ -60,6 +61,31 @@ class SchedulerProcessTest : public testing::Test {
   Machine machine_;
   std::vector<SchedulerProcess*> processes_;
 };
+
+// A core of two hardware threads; the scheduler has one of them.
+class SmtTest : public SchedulerProcessTest {
+ protected:
+  SmtTest() : SchedulerProcessTest({.topology = MakeTopology({.smt = 2})}) {}
+  // What a task that works 100 us and sleeps 100 us gets of the CPU.
+  double ShareOfTask() {
+    SchedulerProcess process(&machine_, {.scheduler = PerCpuScheduler<FifoPolicy>::Make, .cpus = CpuSet{0}});
+    processes_.push_back(&process);
+    EXPECT_TRUE(WaitReady(process));
+    Thread& task = Task(100 * kUs, 100 * kUs);
+    machine_.RunFor(50 * kMs);
+    return Share(task, 0, 50 * kMs);
+  }
+};
+
+TEST_F(SmtTest, AnIdleSiblingCostsNothing) { EXPECT_NEAR(ShareOfTask(), 100 / (200 + 0.725 + 0.1 + 0.888), 0.0005); }
+
+TEST_F(SmtTest, AnAgentIsSlowerBesideABusySibling) {
+  machine_.SetBusy(1, true);
+  const CostModel& costs = machine_.costs();
+  const double agent_us =
+      static_cast<double>(costs.message_ns + costs.pass_ns + costs.syscall_ns + costs.commit_ns) / 1000;
+  EXPECT_NEAR(ShareOfTask(), 100 / (200 + 0.725 + 0.1 + 0.888 + 0.6 * agent_us), 0.0005);
+}
 
 TEST_F(SchedulerProcessTest, SchedulesTasks) {
   auto process = Start();

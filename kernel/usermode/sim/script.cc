@@ -23,9 +23,47 @@ WorkloadState::WorkloadState(const Workload* workload, Machine* machine, Respons
 
 Thread& WorkloadState::Create(int class_number, uint64_t seed) {
   const WorkloadClass& c = workload_.classes[static_cast<size_t>(class_number)];
-  return machine_.threads().Create(
+  auto program = std::make_unique<ScriptProgram>(this, class_number, 0, seed);
+  program->hinted_ = true;
+  Thread& thread = machine_.threads().Create(
       {.nice = c.nice, .group = class_number, .affinity = class_cpus_[static_cast<size_t>(class_number)]},
-      std::make_unique<ScriptProgram>(this, class_number, 0, seed));
+      std::move(program));
+  if (c.hint.any) WriteHint(class_number, thread.tid, c.hint);
+  return thread;
+}
+
+void WorkloadState::WriteHint(int class_number, Tid tid, const HintChange& change, int64_t deadline_ns) {
+  const WorkHint* old = hints_.Find(tid);
+  WorkHint hint = old != nullptr ? *old : WorkHint{.deadline = Time::Infinite()};
+  hint.work_class = static_cast<uint32_t>(class_number);
+  hint.qos = change.qos.value_or(hint.qos);
+  hint.exec_ns = change.estimate_ns.value_or(hint.exec_ns);
+  hint.period_ns = change.period_ns.value_or(hint.period_ns);
+  hint.repeating = change.repeating.value_or(hint.repeating);
+  hint.has_work = change.has_work.value_or(true);
+  if (change.deadline_ns.has_value()) deadline_ns = machine_.now_ns() + *change.deadline_ns;
+  if (deadline_ns != EventQueue::kNever) hint.deadline = Time::FromNanoseconds(deadline_ns);
+  hints_.Write(tid, hint);
+}
+
+void WorkloadState::HintRequest(int class_number, Tid tid, const Request* request) {
+  if (!workload_.classes[static_cast<size_t>(class_number)].hint.any) return;
+  HintChange change;
+  change.has_work = request != nullptr;
+  WriteHint(class_number, tid, change, request == nullptr ? EventQueue::kNever : request->deadline_ns);
+}
+
+uint64_t WorkloadState::CountOverdue(int stream) const {
+  const RequestStream& spec = workload_.streams[static_cast<size_t>(stream)];
+  const int64_t now = machine_.now_ns();
+  const auto overdue = [&](const Request& r) { return r.stream == stream && r.deadline_ns < now; };
+  const auto& waiting = classes_[static_cast<size_t>(spec.to)].requests;
+  auto count = static_cast<uint64_t>(std::count_if(waiting.begin(), waiting.end(), overdue));
+  for (const auto& thread : machine_.threads().all()) {
+    const auto* program = dynamic_cast<const ScriptProgram*>(thread->program.get());
+    if (program != nullptr && program->serving_ && overdue(program->request_)) ++count;
+  }
+  return count;
 }
 
 void WorkloadState::StartStreams(uint64_t seed) {
@@ -40,6 +78,11 @@ void WorkloadState::StartStreams(uint64_t seed) {
 
 void WorkloadState::ScheduleArrival(uint32_t index, int64_t from_ns) {
   Stream& stream = streams_[index];
+  if (const int64_t period_ns = workload_.streams[index].period_ns; period_ns > 0) {
+    const int64_t when_ns = stream.arrived == 0 ? from_ns : from_ns + period_ns;
+    if (when_ns < stream.until_ns) machine_.events().Schedule(when_ns, &arrival_, index);
+    return;
+  }
   const double gap_ns = -std::log(1.0 - stream.random.Real()) * kNsPerSecond / workload_.streams[index].per_second;
   const int64_t when_ns = from_ns + static_cast<int64_t>(std::min(gap_ns, 1e15));
   if (when_ns < stream.until_ns) machine_.events().Schedule(when_ns, &arrival_, index);
@@ -60,12 +103,18 @@ void WorkloadState::OnArrival(uint32_t index, uint32_t) {
   const int64_t now = machine_.now_ns();
   ++stream.arrived;
   ClassState& c = classes_[static_cast<size_t>(spec.to)];
-  c.requests.push_back(
-      {.stream = static_cast<int>(index), .arrived_ns = now, .service_ns = spec.service.Draw(stream.random)});
+  const int64_t within_ns = spec.deadline_ns >= 0
+                                ? spec.deadline_ns
+                                : workload_.classes[static_cast<size_t>(spec.to)].hint.deadline_ns.value_or(-1);
+  c.requests.push_back({.stream = static_cast<int>(index),
+                        .arrived_ns = now,
+                        .service_ns = spec.service.Draw(stream.random),
+                        .deadline_ns = within_ns < 0 ? EventQueue::kNever : now + within_ns});
   ScheduleArrival(index, now);
   if (const Tid tid = TakeFirst(c.idle); tid != 0) {
     Thread& thread = *machine_.threads().Find(tid);
     static_cast<ScriptProgram&>(*thread.program).listed_ = false;
+    HintRequest(spec.to, tid, &c.requests.back());
     machine_.Wake(thread, -1);
   }
 }
@@ -82,6 +131,10 @@ Action ScriptProgram::Next(const Thread& thread, int64_t now_ns) {
     Action action = std::move(injected_.back());
     injected_.pop_back();
     return action;
+  }
+  if (!std::exchange(hinted_, true)) {
+    const WorkloadClass& c = state_.workload().classes[static_cast<size_t>(class_)];
+    if (c.hint.any) state_.WriteHint(class_, thread.tid, c.hint);
   }
   Action action = Action::Run(0);
   for (int step = 0; step < kMaxSteps && Execute(code_[at_], thread, now_ns, &action); ++step) {
@@ -121,6 +174,9 @@ bool ScriptProgram::Execute(const Op& op, const Thread& thread, int64_t now_ns, 
     case Op::Kind::kAffinity:
       *action = Action::Affinity(*c.cpu_sets[static_cast<size_t>(op.number)]);
       return false;
+    case Op::Kind::kHint:
+      state_.WriteHint(class_, thread.tid, c.hints[static_cast<size_t>(op.number)]);
+      return true;
     case Op::Kind::kLoop:
       loops_[static_cast<size_t>(num_loops_++)] = {.start = at_, .left = op.number};
       return true;
@@ -155,12 +211,17 @@ bool ScriptProgram::Execute(const Op& op, const Thread& thread, int64_t now_ns, 
 bool ScriptProgram::Serve(const Thread& thread, int64_t now_ns, Action* action) {
   if (std::exchange(serving_, false)) {
     ++at_;
-    if (state_.observer_ != nullptr) state_.observer_->OnResponse(request_.stream, now_ns - request_.arrived_ns);
+    if (state_.observer_ != nullptr) {
+      state_.observer_->OnResponse(request_.stream, now_ns - request_.arrived_ns, now_ns > request_.deadline_ns);
+    }
     return true;
   }
   WorkloadState::ClassState& c = state_.classes_[static_cast<size_t>(class_)];
   if (c.requests.empty()) {
-    if (!std::exchange(listed_, true)) c.idle.push_back(thread.tid);
+    if (!std::exchange(listed_, true)) {
+      c.idle.push_back(thread.tid);
+      state_.HintRequest(class_, thread.tid, nullptr);
+    }
     *action = Action::Wait();
     return false;
   }
@@ -168,6 +229,7 @@ bool ScriptProgram::Serve(const Thread& thread, int64_t now_ns, Action* action) 
   request_ = c.requests.front();
   c.requests.pop_front();
   serving_ = true;
+  state_.HintRequest(class_, thread.tid, &request_);
   action->ns = request_.service_ns;
   return false;
 }

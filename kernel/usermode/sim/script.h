@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernel/usermode/sim/hint_board.h"
 #include "kernel/usermode/sim/machine.h"
 #include "kernel/usermode/sim/program.h"
 #include "kernel/usermode/sim/random.h"
@@ -22,7 +23,8 @@ namespace ghost::sim {
 class ResponseObserver {
  public:
   virtual ~ResponseObserver() = default;
-  virtual void OnResponse(int stream, int64_t latency_ns) = 0;
+  // `late`: after its deadline.
+  virtual void OnResponse(int stream, int64_t latency_ns, bool late) = 0;
 };
 
 // What the threads of a workload share.
@@ -37,6 +39,9 @@ class WorkloadState {
   // Requests arrive from now (the workload's time 0) on.
   void StartStreams(uint64_t seed);
   uint64_t num_arrived(int stream) const { return streams_[static_cast<size_t>(stream)].arrived; }
+  // Requests of a stream that are not served yet and whose deadline has passed.
+  uint64_t CountOverdue(int stream) const;
+  HintBoard& hints() { return hints_; }
   // The enclave that kEnter writes to.
   uint64_t enclave = 0;
 
@@ -46,6 +51,7 @@ class WorkloadState {
     int stream = 0;
     int64_t arrived_ns = 0;
     int64_t service_ns = 0;
+    int64_t deadline_ns = EventQueue::kNever;
   };
   struct ClassState {
     std::deque<Request> requests;
@@ -60,6 +66,10 @@ class WorkloadState {
   };
   void ScheduleArrival(uint32_t stream, int64_t from_ns);
   void OnArrival(uint32_t stream, uint32_t generation);
+  // Applies `change`, and a deadline if there is one, to what the thread has said of its work.
+  void WriteHint(int class_number, Tid tid, const HintChange& change, int64_t deadline_ns = EventQueue::kNever);
+  // … it has this request to serve, or (null) none, if its class gives hints at all.
+  void HintRequest(int class_number, Tid tid, const Request* request);
   // The first that is still alive; 0: none.
   Tid TakeFirst(std::deque<Tid>& tids);
 
@@ -69,6 +79,7 @@ class WorkloadState {
   std::vector<ClassState> classes_;
   std::vector<std::shared_ptr<const CpuSet>> class_cpus_;
   std::vector<Stream> streams_;
+  HintBoard hints_;
   MethodHandler<WorkloadState, &WorkloadState::OnArrival> arrival_{this};
 };
 
@@ -99,6 +110,7 @@ class ScriptProgram final : public Program {
   std::array<Loop, kMaxNesting> loops_ = {};
   int num_loops_ = 0;
   std::vector<Action> injected_;
+  bool hinted_ = false;  // its class's hint is written
   // Of kServe and kWait.
   bool serving_ = false;
   bool listed_ = false;  // among the idle, or the waiting

@@ -9,8 +9,14 @@
 
 namespace ghost::sim {
 
-SimDriver::SimDriver(int num_cpus, EventQueue* events, const CostModel* costs)
-    : events_(*events), costs_(*costs), threads_(num_cpus, events, costs) {}
+SimDriver::SimDriver(const Topology* topology, EventQueue* events, const CostModel* costs)
+    : topology_(*topology), events_(*events), costs_(*costs), threads_(topology->num_cpus(), events, costs) {}
+
+int64_t SimDriver::IpiDelay(int cpu) const {
+  if (origin_ < 0 || origin_ == cpu) return 0;
+  const bool remote = topology_.cpu(origin_).numa_node() != topology_.cpu(cpu).numa_node();
+  return costs_.ipi_receive_ns * (remote ? 100 + costs_.remote_percent : 100) / 100;
+}
 
 void SimDriver::set_core(usermode::Core* core) {
   core_ = core;

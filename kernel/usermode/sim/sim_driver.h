@@ -21,12 +21,14 @@
 #include "kernel/usermode/sim/cost_model.h"
 #include "kernel/usermode/sim/event_queue.h"
 #include "kernel/usermode/sim/threads.h"
+#include "lib/topology.h"
 
 namespace ghost::sim {
 
 class SimDriver final : public usermode::Driver {
  public:
-  SimDriver(int num_cpus, EventQueue* events, const CostModel* costs);
+  // All must outlive it.
+  SimDriver(const Topology* topology, EventQueue* events, const CostModel* costs);
   void set_core(usermode::Core* core);
   void AddObserver(Observer* observer);
 
@@ -85,10 +87,11 @@ class SimDriver final : public usermode::Driver {
     uint64_t id = 0;
     uint32_t generation = 0;
   };
-  int64_t IpiDelay(int cpu) const { return origin_ < 0 || origin_ == cpu ? 0 : costs_.ipi_receive_ns; }
+  int64_t IpiDelay(int cpu) const;
   void SetAgentRunning(Tid tid, int cpu, bool running);
   void OnCoreTimer(uint32_t index, uint32_t generation);
 
+  const Topology& topology_;
   EventQueue& events_;
   const CostModel& costs_;
   usermode::Core* core_ = nullptr;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -103,13 +104,26 @@ absl::StatusOr<KernelQueue> SimEnclave::CreateQueue(int elems, int numa_node) {
   return queue;
 }
 
+int64_t SimEnclave::ExtraPercent(int cpu, int other) const {
+  const Topology& topology = *host_.machine().topology();
+  return topology.cpu(cpu).numa_node() == topology.cpu(other).numa_node() ? 0 : host_.machine().costs().remote_percent;
+}
+
 int64_t SimEnclave::MessageCost() {
   const int cpu = host_.current_cpu();
   if (cpu < 0 || !hooks_.messages) return 0;
   const CostModel& costs = host_.machine().costs();
   const uint64_t handled = hooks_.messages(cpu);
-  const uint64_t fresh = handled - std::exchange(charged_[static_cast<size_t>(cpu)], handled);
-  return static_cast<int64_t>(fresh) * costs.message_ns;
+  const auto fresh = static_cast<int64_t>(handled - std::exchange(charged_[static_cast<size_t>(cpu)], handled));
+  if (!hooks_.global || host_.machine().topology()->num_numa_nodes() <= 1) return fresh * costs.message_ns;
+  // Of those that threads' stops and wake-ups on other nodes made.
+  int64_t reports = 0;
+  for (int other = 0; other < host_.machine().num_cpus(); ++other) {
+    if (ExtraPercent(cpu, other) > 0) reports += host_.machine().threads().reports(other);
+  }
+  const int64_t remote = std::clamp<int64_t>(reports - charged_remote_, 0, fresh);
+  charged_remote_ += remote;
+  return fresh * costs.message_ns + remote * costs.message_ns * costs.remote_percent / 100;
 }
 
 namespace {
@@ -129,16 +143,17 @@ void ForEachCpu(const ghost_ioc_commit_txn& commit, Visit visit) {
 
 int64_t SimEnclave::CommitCost(const ghost_ioc_commit_txn& commit) {
   const CostModel& costs = host_.machine().costs();
-  int transactions = 0;
-  bool remote = false;
+  const int self = host_.current_cpu();
+  int64_t ns = costs.syscall_ns + costs.pass_ns;
+  int64_t next_ns = costs.commit_ns;
+  bool ipi = false;
   ForEachCpu(commit, [&](int cpu) {
     if (cpu >= num_cpu_data_ || cpu_data_[cpu].txn.state != GHOST_TXN_READY) return;
-    ++transactions;
-    remote |= cpu != host_.current_cpu();
+    ns += next_ns * (self < 0 ? 100 : 100 + ExtraPercent(self, cpu)) / 100;
+    next_ns = costs.commit_next_ns;
+    ipi |= cpu != self;
   });
-  int64_t ns = costs.syscall_ns + costs.pass_ns;
-  if (transactions > 0) ns += costs.commit_ns + (transactions - 1) * costs.commit_next_ns;
-  if (remote) ns += costs.ipi_send_ns;
+  if (ipi) ns += costs.ipi_send_ns;
   if (hooks_.observer != nullptr) ns += hooks_.observer->CommitDelay();
   return ns;
 }
@@ -249,12 +264,15 @@ absl::StatusOr<std::unique_ptr<KernelEnclave>> SimKernel::CreateEnclave(const Cp
       enclave->WriteFile("ctl", "destroy").IgnoreError();
       return status;
     }
+    enclave_ = enclave.get();
     return enclave;
   }
 }
 
 absl::StatusOr<std::unique_ptr<KernelEnclave>> SimKernel::AttachEnclave(absl::string_view directory) {
-  return SimEnclave::Open(&host_, &hooks_, std::string(directory));
+  GHOST_ASSIGN_OR_RETURN(auto enclave, SimEnclave::Open(&host_, &hooks_, std::string(directory)));
+  enclave_ = enclave.get();
+  return enclave;
 }
 
 }  // namespace ghost::sim

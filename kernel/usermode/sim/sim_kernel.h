@@ -21,6 +21,8 @@ class SimEnclave final : public KernelEnclave {
   // agent is charged to it. Set by whoever runs the scheduler; null: messages cost nothing.
   struct Hooks {
     std::function<uint64_t(int cpu)> messages;
+    // Whether one agent handles the messages of all CPUs.
+    bool global = false;
     AgentObserver* observer = nullptr;
   };
 
@@ -43,6 +45,8 @@ class SimEnclave final : public KernelEnclave {
   absl::Status WaitAgentOnline(bool online, absl::Duration timeout) override;
   absl::StatusOr<CpuSet> TaskAffinity(int64_t gtid) override;
   absl::StatusOr<int64_t> TaskGtid(pid_t tid) override;
+  // For the messages that the current agent has handled since the last time.
+  int64_t MessageCost();
 
  private:
   SimEnclave(AgentHost* host, Hooks* hooks, const std::string& name) : host_(*host), hooks_(*hooks), name_(name) {}
@@ -51,7 +55,8 @@ class SimEnclave final : public KernelEnclave {
   // What the call costs, and what its agent did before it.
   int64_t CostOf(unsigned long number, const void* argument);
   int64_t CommitCost(const ghost_ioc_commit_txn& commit);
-  int64_t MessageCost();
+  // How many percent more something costs between these two CPUs.
+  int64_t ExtraPercent(int cpu, int other) const;
   void ReportTransactions(const ghost_ioc_commit_txn& commit);
 
   AgentHost& host_;
@@ -64,6 +69,7 @@ class SimEnclave final : public KernelEnclave {
   ghost_cpu_data* cpu_data_ = nullptr;
   int num_cpu_data_ = 0;
   std::vector<uint64_t> charged_;  // messages, by cpu
+  int64_t charged_remote_ = 0;     // of a global agent: Threads::reports() of other nodes that are charged
 };
 
 class SimKernel final : public Kernel {
@@ -79,12 +85,15 @@ class SimKernel final : public Kernel {
   absl::StatusOr<std::vector<EnclaveInfo>> ListEnclaves() override;
   absl::StatusOr<std::unique_ptr<KernelEnclave>> CreateEnclave(const CpuSet& cpus) override;
   absl::StatusOr<std::unique_ptr<KernelEnclave>> AttachEnclave(absl::string_view directory) override;
+  // For the messages that the current agent has handled without a call after them.
+  int64_t MessageCost() { return enclave_ == nullptr ? 0 : enclave_->MessageCost(); }
 
  private:
   AgentHost& host_;
   SimEnclave::Hooks& hooks_;
   const std::string root_ = "simulation";
   const std::vector<uint32_t> versions_;
+  SimEnclave* enclave_ = nullptr;  // the one it was asked for last; its holder's
 };
 
 }  // namespace ghost::sim

@@ -26,11 +26,24 @@ constexpr int64_t kIdleBoundNs = 2'000'000;
 
 using WrapDriver = std::function<std::unique_ptr<usermode::Driver>(usermode::Driver*)>;
 
+std::shared_ptr<const Topology> TopologyOf(const SimulationOptions& options, const Workload& workload) {
+  if (options.topology != nullptr) return options.topology;
+  if (workload.topology.has_value()) return MakeTopology(*workload.topology);
+  return std::make_shared<const Topology>(Topology::Flat(options.num_cpus));
+}
+
 MachineOptions ToMachineOptions(const SimulationOptions& options, WrapDriver wrap) {
-  return {.num_cpus = options.num_cpus,
+  return {.topology = options.topology,
           .abi_versions = {options.abi},
           .costs = options.costs,
           .wrap_driver = options.check_every == 0 ? nullptr : std::move(wrap)};
+}
+
+SimulationOptions Complete(SimulationOptions options, const Workload& workload) {
+  options.topology = TopologyOf(options, workload);
+  options.num_cpus = options.topology->num_cpus();
+  if (options.agent_cpus.empty()) options.agent_cpus = options.topology->all_cpus();
+  return options;
 }
 
 // CPU time of this thread.
@@ -43,14 +56,15 @@ double CpuSeconds() {
 }  // namespace
 
 Simulation::Simulation(const SimulationOptions& options, const Workload& workload)
-    : options_(options),
+    : options_(Complete(options, workload)),
       workload_(workload),
-      collector_(workload, options.num_cpus),
-      machine_(ToMachineOptions(options, [this](usermode::Driver* driver) { return MakeChecker(driver); })),
+      collector_(workload, options_.num_cpus),
+      machine_(ToMachineOptions(options_, [this](usermode::Driver* driver) { return MakeChecker(driver); })),
       state_(&workload, &machine_, &collector_),
       seeds_(options.seed) {
   collector_.summary().seed = options_.seed;
   collector_.summary().abi = options_.abi;
+  scheduler_options_.tunables = options_.tunables;
   if (seeds_.Chance(options_.faults.tiny)) scheduler_options_.queue_elements = kTinyQueue;
   if (checker_ != nullptr) machine_.core().SetObserver(checker_);
   machine_.AddObserver(&collector_);
@@ -90,9 +104,10 @@ void Simulation::StartAgents(const std::string& enclave) {
       std::make_unique<SchedulerProcess>(&machine_, SchedulerProcess::Options{.scheduler = options_.scheduler,
                                                                               .scheduler_options = scheduler_options_,
                                                                               .abi = options_.abi,
-                                                                              .cpus = CpuSet::FirstN(options_.num_cpus),
+                                                                              .cpus = options_.agent_cpus,
                                                                               .enclave = enclave,
-                                                                              .observer = this}));
+                                                                              .observer = this,
+                                                                              .hints = &state_.hints()}));
 }
 
 void Simulation::EndAgents(SchedulerProcess& process, bool kill) {
@@ -222,20 +237,22 @@ absl::Status Simulation::Run() {
   GHOST_RETURN_IF_ERROR(AwaitScheduler());
   enclave_ = agents_.back()->enclave();
   state_.enclave = agents_.back()->enclave_id();
-  const int64_t start_ns = machine_.now_ns();
+  start_ns_ = machine_.now_ns();
   const int64_t duration_ns = options_.duration_ns > 0 ? options_.duration_ns : workload_.duration_ns;
-  collector_.Begin(start_ns);
+  collector_.Begin(start_ns_);
   for (size_t i = 0; i < workload_.classes.size(); ++i) StartClass(static_cast<int>(i), workload_.classes[i].count);
   ScheduleEvents();
   state_.StartStreams(seeds_.Next());
   under_faults_ = true;
   faults_->Start();
-  const absl::Status status = RunUntil(start_ns + duration_ns);
+  const absl::Status status = RunUntil(start_ns_ + duration_ns);
   collector_.End(machine_.now_ns());
   Summary& summary = collector_.summary();
-  summary.duration_ns = machine_.now_ns() - start_ns;
-  for (size_t i = 0; i < summary.streams.size(); ++i)
+  summary.duration_ns = machine_.now_ns() - start_ns_;
+  for (size_t i = 0; i < summary.streams.size(); ++i) {
     summary.streams[i].arrived = state_.num_arrived(static_cast<int>(i));
+    summary.streams[i].missed += state_.CountOverdue(static_cast<int>(i));
+  }
   GHOST_RETURN_IF_ERROR(status);
   summary.faults = faults_->count();
   faults_->Stop();
@@ -262,11 +279,15 @@ absl::Status Simulation::CheckLiveness() {
   watches_runs_ = true;
   std::vector<Thread*> waiting;
   for (const auto& thread : machine_.threads().all()) {
-    if (thread->gtid != 0 && thread->state == Thread::State::kRunnable) waiting.push_back(thread.get());
+    const WorkHint* hint = state_.hints().Find(thread->tid);
+    const bool has_work = hint == nullptr || hint->has_work;
+    if (thread->gtid != 0 && thread->state == Thread::State::kRunnable && has_work) waiting.push_back(thread.get());
   }
   const int64_t deadline_ns = machine_.now_ns() + options_.liveness_bound_ns;
   for (;;) {
     std::erase_if(waiting, [this](const Thread* thread) {
+      const WorkHint* hint = state_.hints().Find(thread->tid);
+      if (hint != nullptr && !hint->has_work) return true;
       return has_run_[static_cast<size_t>(thread->tid - Threads::kFirstTid)] || thread->gtid == 0;
     });
     if (waiting.empty()) return absl::OkStatus();

@@ -28,6 +28,9 @@ namespace ghost::sim {
 struct SimulationOptions {
   SchedulerFactory scheduler;
   int num_cpus = 4;
+  std::shared_ptr<const Topology> topology = nullptr;  // null: the workload's, or num_cpus that share nothing
+  CpuSet agent_cpus = {};                              // those that agents schedule; empty: all
+  std::vector<std::pair<std::string, std::string>> tunables = {};  // of the policy: name and value
   uint64_t seed = 1;
   uint32_t abi = 91;
   CostModel costs;
@@ -50,6 +53,8 @@ class Simulation final : public AgentObserver, public Observer {
   absl::Status Run();
   const Summary& summary() { return collector_.summary(); }
   Machine& machine() { return machine_; }
+  // When the workload started, on the machine's clock.
+  int64_t start_ns() const { return start_ns_; }
 
  private:
   void Broken(const std::string& what) {
@@ -93,6 +98,7 @@ class Simulation final : public AgentObserver, public Observer {
   std::string broken_;  // what was broken first; empty: nothing
   bool restart_due_ = false;
   bool under_faults_ = false;
+  int64_t start_ns_ = 0;
   uint64_t restarts_ = 0;
   uint64_t lost_messages_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -178,6 +179,89 @@ TEST(SummaryTest, AddsUp) {
   EXPECT_TRUE(nlohmann::json::accept(summary.ToJson()));
 }
 
+// One job each 10 ms on a CPU that is fast enough for it, or not.
+TEST(SummaryTest, CountsMissedDeadlines) {
+  struct Case {
+    const char* run;
+    uint64_t missed;
+  };
+  // 5 jobs of 12 ms each, from 0 ms on: the first ends at 12 ms, 2 ms late. The last two are still to be served at the
+  // end, which is the last one's deadline: that one is not late yet.
+  for (const Case& c : {Case{"8ms", 0}, Case{"10ms", 0}, Case{"12ms", 4}}) {
+    const Workload workload = *ParseWorkload(absl::StrCat(
+        "duration 50ms; class video deadline 10ms { loop { serve } }; requests r to video every 10ms run ", c.run));
+    SimulationOptions options = Options(3);
+    options.num_cpus = 1;
+    options.costs = CostModel::Zero();
+    Simulation simulation(options, workload);
+    ASSERT_TRUE(simulation.Run().ok());
+    EXPECT_EQ(simulation.summary().streams[0].missed, c.missed) << c.run;
+    EXPECT_TRUE(absl::StrContains(simulation.summary().ToText(), absl::StrCat("deadlines missed: ", c.missed)));
+  }
+}
+
+// What a scheduler that polls for them is told of the work of threads, in order.
+TEST(HintsTest, FollowRequests) {
+  struct Told {
+    int64_t ns;
+    bool has_work;
+    int64_t deadline_ns;
+  };
+  static std::vector<Told> told;
+  static Machine* machine;
+  class Listener : public SteppedScheduler, public HintSource::Visitor {
+   public:
+    Listener(Enclave* enclave, const SchedulerOptions& options) : inner_(enclave, options), hints_(*options.hints) {}
+    absl::Status Start() override { return inner_.Start(); }
+    Outcome Step(int cpu, Time now) override {
+      now_ = now;
+      for (const auto& thread : machine->threads().all()) {
+        if (thread->gtid != 0 && known_.insert(thread->gtid).second) hints_.OnTaskNew(thread->gtid);
+      }
+      hints_.Poll(this);
+      return inner_.Step(cpu, now);
+    }
+    uint64_t Messages(int cpu) const override { return inner_.Messages(cpu); }
+    Runtime& runtime() override { return inner_.runtime(); }
+    void OnHint(int64_t, const WorkHint& hint) override {
+      const bool repeated = !told.empty() && told.back().has_work == hint.has_work;
+      if (!repeated) told.push_back({now_.ns(), hint.has_work, hint.deadline.ns()});
+    }
+
+   private:
+    PerCpuScheduler<FifoPolicy> inner_;
+    HintSource& hints_;
+    std::set<int64_t> known_;
+    Time now_;
+  };
+  told.clear();
+  const Workload workload = *ParseWorkload(
+      "duration 25ms; class video deadline 10ms { loop { serve } }; requests r to video every 10ms run 3ms from 5ms");
+  SimulationOptions options = Options(3);
+  options.num_cpus = 1;
+  options.costs = CostModel::Zero();
+  options.scheduler = [](Enclave* enclave, const SchedulerOptions& o) {
+    return std::make_unique<Listener>(enclave, o);
+  };
+  Simulation simulation(options, workload);
+  machine = &simulation.machine();
+  ASSERT_TRUE(simulation.Run().ok());
+  // Its class's at its start, no work at once, a request at 5 ms, none from 8 ms on, a request at 15 ms.
+  ASSERT_GE(told.size(), 5u);
+  constexpr int64_t kMs = 1'000'000;
+  const int64_t start_ns = simulation.start_ns();
+  const Told kExpected[] = {{start_ns, true, start_ns + 10 * kMs},
+                            {start_ns, false, start_ns + 10 * kMs},
+                            {start_ns + 5 * kMs, true, start_ns + 15 * kMs},
+                            {start_ns + 8 * kMs, false, start_ns + 15 * kMs},
+                            {start_ns + 15 * kMs, true, start_ns + 25 * kMs}};
+  for (size_t i = 0; i < std::size(kExpected); ++i) {
+    EXPECT_EQ(told[i].ns, kExpected[i].ns) << i;
+    EXPECT_EQ(told[i].has_work, kExpected[i].has_work) << i;
+    EXPECT_EQ(told[i].deadline_ns, kExpected[i].deadline_ns) << i;
+  }
+}
+
 TEST(FaultsTest, SpecsAndTheirErrors) {
   const FaultRates rates = *ParseFaults("kill=0.5,hotplug");
   EXPECT_DOUBLE_EQ(rates.kill, 0.5);
@@ -197,7 +281,7 @@ TEST(FaultsTest, ATaskThatNeverRunsIsFound) {
     absl::Status Start() override { return inner_.Start(); }
     Outcome Step(int, Time) override { return {}; }
     uint64_t Messages(int) const override { return 0; }
-    const Runtime& runtime() const override { return inner_.runtime(); }
+    Runtime& runtime() override { return inner_.runtime(); }
 
    private:
     PerCpuScheduler<FifoPolicy> inner_;

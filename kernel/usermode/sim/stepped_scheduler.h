@@ -1,6 +1,7 @@
 // A scheduler as the simulation steps it: a runtime with its policy, whatever its model.
 //
-//     SchedulerFactory fifo = PerCpuScheduler<FifoPolicy>::Make;
+//     SchedulerFactory fifo = PerCpuScheduler<FifoPolicy>::Make;                     // its options are the defaults
+//     SchedulerFactory cfs = PerCpuScheduler<CfsPolicy>::With({.latency = …});
 //
 // Threads: one; all calls but the constructor come from fibers of its process.
 #ifndef GHOST_KERNEL_USERMODE_SIM_STEPPED_SCHEDULER_H_
@@ -9,17 +10,25 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "lib/base/time.h"
 #include "lib/enclave.h"
 #include "lib/per_cpu_runtime.h"
 #include "lib/runtime.h"
+#include "lib/topology.h"
+#include "lib/work_hints.h"
 
 namespace ghost::sim {
 
 struct SchedulerOptions {
   int queue_elements = 16384;
+  std::shared_ptr<const Topology> topology = nullptr;              // null: flat
+  HintSource* hints = nullptr;                                     // null: no application tells anything of its work
+  std::vector<std::pair<std::string, std::string>> tunables = {};  // of its policy: name and value
 };
 
 class SteppedScheduler {
@@ -36,9 +45,11 @@ class SteppedScheduler {
   virtual absl::Status Start() = 0;
   // One step of the agent of `cpu`.
   virtual Outcome Step(int cpu, Time now) = 0;
+  // Whether one agent handles the messages of all CPUs.
+  virtual bool global() const { return false; }
   // How many messages this agent has handled so far.
   virtual uint64_t Messages(int cpu) const = 0;
-  virtual const Runtime& runtime() const = 0;
+  virtual Runtime& runtime() = 0;
 };
 
 using SchedulerFactory = std::function<std::unique_ptr<SteppedScheduler>(Enclave*, const SchedulerOptions&)>;
@@ -49,15 +60,20 @@ class PerCpuScheduler final : public SteppedScheduler {
   static std::unique_ptr<SteppedScheduler> Make(Enclave* enclave, const SchedulerOptions& options) {
     return std::make_unique<PerCpuScheduler>(enclave, options);
   }
-  PerCpuScheduler(Enclave* enclave, const SchedulerOptions& options)
-      : runtime_(enclave, {.queue_elements = options.queue_elements}) {}
+  static SchedulerFactory With(const PolicyOptions<Policy>& policy) {
+    return [policy](Enclave* enclave, const SchedulerOptions& options) {
+      return std::make_unique<PerCpuScheduler>(enclave, options, policy);
+    };
+  }
+  PerCpuScheduler(Enclave* enclave, const SchedulerOptions& options, const PolicyOptions<Policy>& policy = {})
+      : runtime_(enclave, {.queue_elements = options.queue_elements, .topology = options.topology}, policy) {}
 
   absl::Status Start() override { return runtime_.StartStepped(); }
   Outcome Step(int cpu, Time now) override {
     return {.kernel_gone = runtime_.Step(cpu, now) == StepResult::kKernelGone};
   }
   uint64_t Messages(int cpu) const override { return runtime_.Counters(cpu).messages; }
-  const Runtime& runtime() const override { return runtime_; }
+  Runtime& runtime() override { return runtime_; }
 
  private:
   PerCpuRuntime<Policy> runtime_;

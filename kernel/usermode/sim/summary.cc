@@ -39,11 +39,14 @@ std::string HistogramJson(const Histogram& h) {
 
 }  // namespace
 
-std::string Summary::ToText() const {
-  std::string text =
-      absl::StrFormat("seed %u, abi %u, %.3f ms on %u cpus: %u events in %.3f s of cpu time (%.2f million/s)\n", seed,
-                      abi, static_cast<double>(duration_ns) / 1e6, cpus.size(), events, cpu_seconds,
-                      cpu_seconds == 0 ? 0 : static_cast<double>(events) / cpu_seconds / 1e6);
+std::string Summary::ToText(bool with_speed) const {
+  std::string text = absl::StrFormat("seed %u, abi %u, %.3f ms on %u cpus", seed, abi,
+                                     static_cast<double>(duration_ns) / 1e6, cpus.size());
+  if (with_speed) {
+    absl::StrAppendFormat(&text, ": %u events in %.3f s of cpu time (%.2f million/s)", events, cpu_seconds,
+                          cpu_seconds == 0 ? 0 : static_cast<double>(events) / cpu_seconds / 1e6);
+  }
+  text += "\n";
   uint64_t runs = 0;
   for (const Class& c : classes) {
     runs += c.runs;
@@ -55,6 +58,7 @@ std::string Summary::ToText() const {
   for (const Stream& s : streams) {
     absl::StrAppendFormat(&text, "requests %s: %u arrived, %u served (%.0f/s)\n", s.name, s.arrived, s.response.count(),
                           PerSecond(s.response.count(), duration_ns));
+    if (s.has_deadline) absl::StrAppendFormat(&text, "  deadlines missed: %u\n", s.missed);
     if (s.response.count() > 0) absl::StrAppend(&text, "  response:    ", HistogramText(s.response), "\n");
   }
   absl::StrAppendFormat(&text, "throughput: %u runs, %.0f/s\ncommits:", runs, PerSecond(runs, duration_ns));
@@ -106,7 +110,8 @@ std::string Summary::ToJson() const {
   separator = "";
   for (const Stream& s : streams) {
     absl::StrAppend(&json, std::exchange(separator, ",\n  "), "{\"name\": \"", s.name, "\", \"arrived\": ", s.arrived,
-                    ", \"served\": ", s.response.count(), ", \"response\": ", HistogramJson(s.response), "}");
+                    ", \"served\": ", s.response.count(), ", \"deadlines_missed\": ", s.missed,
+                    ", \"response\": ", HistogramJson(s.response), "}");
   }
   absl::StrAppend(&json, "],\n \"cpus\": [");
   separator = "";
@@ -119,7 +124,11 @@ std::string Summary::ToJson() const {
 
 SummaryCollector::SummaryCollector(const Workload& workload, int num_cpus) : now_(static_cast<size_t>(num_cpus)) {
   for (const WorkloadClass& c : workload.classes) summary_.classes.push_back({.name = c.name});
-  for (const RequestStream& s : workload.streams) summary_.streams.push_back({.name = s.name});
+  for (const RequestStream& s : workload.streams) {
+    const bool has_deadline =
+        s.deadline_ns >= 0 || workload.classes[static_cast<size_t>(s.to)].hint.deadline_ns.has_value();
+    summary_.streams.push_back({.name = s.name, .has_deadline = has_deadline});
+  }
   summary_.cpus.resize(static_cast<size_t>(num_cpus));
 }
 
@@ -179,8 +188,10 @@ void SummaryCollector::OnTransaction(int, int, int64_t, int32_t state, int64_t) 
     ++summary_.commits[static_cast<size_t>(index)];
 }
 
-void SummaryCollector::OnResponse(int stream, int64_t latency_ns) {
-  summary_.streams[static_cast<size_t>(stream)].response.Add(static_cast<uint64_t>(latency_ns));
+void SummaryCollector::OnResponse(int stream, int64_t latency_ns, bool late) {
+  Summary::Stream& s = summary_.streams[static_cast<size_t>(stream)];
+  s.response.Add(static_cast<uint64_t>(latency_ns));
+  if (late) ++s.missed;
 }
 
 }  // namespace ghost::sim

@@ -30,7 +30,9 @@ struct Summary {
   struct Stream {
     std::string name;
     uint64_t arrived = 0;
-    Histogram response;  // from arrival to the end of its service
+    bool has_deadline = false;
+    uint64_t missed = 0;  // deadlines, also of those that are not served yet
+    Histogram response;   // from arrival to the end of its service
   };
   struct Cpu {
     uint64_t ghost_ns = 0;  // tasks executed
@@ -52,7 +54,8 @@ struct Summary {
   uint64_t faults = 0;
   uint64_t lost_messages = 0;
 
-  std::string ToText() const;
+  // `with_speed`: also what is another one each time, how fast the simulation itself was.
+  std::string ToText(bool with_speed = true) const;
   std::string ToJson() const;
 };
 
@@ -70,7 +73,7 @@ class SummaryCollector final : public Observer, public AgentObserver, public Res
   void OnOff(const Thread& thread, OffReason reason, int64_t now_ns) override;
   void OnAgent(int cpu, Tid tid, bool running, int64_t now_ns) override;
   void OnTransaction(int by, int cpu, int64_t gtid, int32_t state, int64_t now_ns) override;
-  void OnResponse(int stream, int64_t latency_ns) override;
+  void OnResponse(int stream, int64_t latency_ns, bool late) override;
 
  private:
   struct CpuNow {

@@ -21,6 +21,7 @@ Threads::Threads(int num_cpus, EventQueue* events, const CostModel* costs)
     : events_(*events),
       costs_(*costs),
       cpus_(num_cpus, events, this, costs),
+      reports_(static_cast<size_t>(num_cpus)),
       all_cpus_(std::make_shared<const CpuSet>(CpuSet::FirstN(num_cpus))) {}
 
 void Threads::set_core(usermode::Core* core) {
@@ -150,6 +151,7 @@ void Threads::LeaveCpu(Thread& thread, State state, OffReason reason) {
   thread.runnable_since_ns = events_.now_ns();
   ReportOff(thread, reason);
   if (thread.scheduling_class == Class::kGhost) {
+    ++reports_[static_cast<size_t>(thread.cpu)];
     cpus_.SetGhost(thread.cpu, nullptr);
   } else {
     cpus_.Dequeue(thread);
@@ -278,6 +280,7 @@ void Threads::Wake(Thread& thread, int waker_cpu, bool spurious) {
   for (Observer* observer : observers_) observer->OnWake(thread, waker_cpu, events_.now_ns());
   if (thread.gtid == 0) return cpus_.Enqueue(thread);
   thread.state = State::kRunnable;
+  if (waker_cpu >= 0) ++reports_[static_cast<size_t>(waker_cpu)];
   core_->OnTaskReady(thread.gtid, {.waker_cpu = waker_cpu, .deferrable = thread.deferrable});
 }
 

@@ -32,6 +32,8 @@ class Threads {
   std::function<int64_t(const Thread& by, Tid tid, uint64_t enclave)> enter;
 
   Cpus& cpus() { return cpus_; }
+  // How often a ghost task has stopped on this CPU, or was woken from there: each time, the core is told.
+  int64_t reports(int cpu) const { return reports_[static_cast<size_t>(cpu)]; }
 
   // -- Threads --
   struct Options {
@@ -94,6 +96,7 @@ class Threads {
   Cpus cpus_;
   usermode::Core* core_ = nullptr;
   std::vector<Observer*> observers_;
+  std::vector<int64_t> reports_;  // by cpu
   std::shared_ptr<const CpuSet> all_cpus_;
   std::vector<std::unique_ptr<Thread>> threads_;
   MethodHandler<Threads, &Threads::OnPlan> plan_{this};

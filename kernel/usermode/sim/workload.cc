@@ -8,70 +8,20 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernel/usermode/sim/cost_model.h"
+#include "kernel/usermode/sim/workload_text.h"
 #include "lib/base/status.h"
 
 namespace ghost::sim {
 namespace {
 
-constexpr int64_t kMaxTimeNs = int64_t{1000} * 1'000'000'000;
 constexpr double kMaxRate = 1e9;
 
-struct Token {
-  std::string_view text;
-  int line = 0;
-};
-
-std::vector<Token> Split(std::string_view text) {
-  std::vector<Token> tokens;
-  int line = 1;
-  for (size_t at = 0; at < text.size();) {
-    const char c = text[at];
-    if (c == '\n' || c == ';') {
-      tokens.push_back({text.substr(at, 1), line});
-      if (c == '\n') ++line;
-      ++at;
-    } else if (c == ' ' || c == '\t' || c == '\r') {
-      ++at;
-    } else if (c == '#') {
-      while (at < text.size() && text[at] != '\n') ++at;
-    } else if (c == '{' || c == '}') {
-      tokens.push_back({text.substr(at++, 1), line});
-    } else {
-      const size_t end = std::min(text.find_first_of(" \t\r\n;#{}", at), text.size());
-      tokens.push_back({text.substr(at, end - at), line});
-      at = end;
-    }
-  }
-  return tokens;
-}
-
-class Parser {
+class Parser : private WorkloadText {
  public:
-  Parser(std::string_view text, std::string_view name) : tokens_(Split(text)), name_(name) {}
+  using WorkloadText::WorkloadText;
   absl::StatusOr<Workload> Parse();
 
  private:
-  bool AtEnd() const { return at_ == tokens_.size(); }
-  bool IsSeparator() const { return AtEnd() || tokens_[at_].text == "\n" || tokens_[at_].text == ";"; }
-  void SkipSeparators() {
-    while (!AtEnd() && IsSeparator()) ++at_;
-  }
-  // The next word of the statement; empty at its end.
-  std::string_view Peek() const { return IsSeparator() ? std::string_view() : tokens_[at_].text; }
-  std::string_view Take() { return IsSeparator() ? std::string_view() : tokens_[at_++].text; }
-  bool TakeIf(std::string_view word) {
-    if (Peek() != word) return false;
-    ++at_;
-    return true;
-  }
-  int Line() const { return tokens_.empty() ? 1 : tokens_[std::min(at_, tokens_.size() - 1)].line; }
-  absl::Status Error(std::string what, std::string hint) const {
-    return WithHint(absl::InvalidArgumentError(absl::StrCat(name_, ":", Line(), ": ", what)), hint);
-  }
-  static std::string Quoted(std::string_view word) {
-    return word.empty() ? "nothing" : absl::StrCat("'", std::string(word.substr(0, 40)), "'");
-  }
-
   absl::Status Statement(Workload* workload);
   absl::Status ParseClass(Workload* workload);
   absl::Status ParseRequests(Workload* workload);
@@ -79,117 +29,18 @@ class Parser {
   absl::Status ParseCode(WorkloadClass* target, int depth);
   absl::Status ParseOp(WorkloadClass* target, int depth);
   absl::Status ParseSimpleOp(std::string_view word, WorkloadClass* target, Op* op);
-  absl::Status ExpectEnd();
-  absl::StatusOr<int64_t> ParseTime();
-  absl::StatusOr<Distribution> ParseDistribution();
-  absl::StatusOr<int> ParseNumber(int least, int most);
-  absl::StatusOr<double> ParseChance();
-  absl::StatusOr<CpuSet> ParseCpus();
-  absl::StatusOr<std::string> ParseName();
   // The class's number; classes may be named before they are described.
   int ClassNumber(std::string_view name);
 
-  const std::vector<Token> tokens_;
-  const std::string name_;
-  size_t at_ = 0;
   std::map<std::string, int, std::less<>> class_numbers_;
   std::vector<std::pair<std::string, int>> class_names_;  // by number; line where it is first named
   std::map<int, WorkloadClass> classes_;
 };
 
-absl::StatusOr<int64_t> Parser::ParseTime() {
-  constexpr std::pair<const char*, int64_t> kUnits[] = {
-      {"ns", 1}, {"us", 1000}, {"ms", 1'000'000}, {"s", 1'000'000'000}};
-  const std::string_view word = Peek();
-  const size_t unit_at = word.find_first_not_of("0123456789.");
-  double value = 0;
-  if (unit_at != std::string_view::npos && unit_at > 0 &&
-      absl::SimpleAtod(std::string(word.substr(0, unit_at)), &value)) {
-    for (const auto& [unit, factor] : kUnits) {
-      if (word.substr(unit_at) != unit) continue;
-      const double ns = value * static_cast<double>(factor);
-      if (!(ns <= static_cast<double>(kMaxTimeNs)))
-        return Error(absl::StrCat("the time ", Quoted(word), " is too long"), "at most 1000s");
-      ++at_;
-      return static_cast<int64_t>(std::llround(ns));
-    }
-  }
-  return Error(absl::StrCat("expected a time, found ", Quoted(word)), "a number with its unit: 20us (ns, us, ms, s)");
-}
-
-absl::StatusOr<double> Parser::ParseChance() {
-  const std::string_view word = Peek();
-  const bool percent = !word.empty() && word.back() == '%';
-  double value = 0;
-  if (absl::SimpleAtod(std::string(word.substr(0, word.size() - (percent ? 1 : 0))), &value)) {
-    if (percent) value /= 100;
-    if (value >= 0 && value <= 1) {
-      ++at_;
-      return value;
-    }
-  }
-  return Error(absl::StrCat("expected a probability, found ", Quoted(word)), "a number from 0 to 1, or 0.5%");
-}
-
-absl::StatusOr<Distribution> Parser::ParseDistribution() {
-  Distribution d;
-  if (TakeIf("exp")) {
-    d.kind = Distribution::Kind::kExponential;
-  } else if (TakeIf("uniform")) {
-    d.kind = Distribution::Kind::kUniform;
-  } else if (TakeIf("bimodal")) {
-    d.kind = Distribution::Kind::kBimodal;
-  }
-  GHOST_ASSIGN_OR_RETURN(d.a, ParseTime());
-  if (d.kind == Distribution::Kind::kUniform || d.kind == Distribution::Kind::kBimodal) {
-    GHOST_ASSIGN_OR_RETURN(d.b, ParseTime());
-  }
-  if (d.kind == Distribution::Kind::kUniform && d.b < d.a) {
-    return Error("the bounds of uniform are the wrong way round", "uniform LEAST MOST");
-  }
-  if (d.kind == Distribution::Kind::kBimodal) {
-    GHOST_ASSIGN_OR_RETURN(d.chance_b, ParseChance());
-  }
-  return d;
-}
-
-absl::StatusOr<int> Parser::ParseNumber(int least, int most) {
-  int value = 0;
-  if (!absl::SimpleAtoi(std::string(Peek()), &value) || value < least || value > most) {
-    return Error(absl::StrCat("expected a number, found ", Quoted(Peek())), absl::StrCat("from ", least, " to ", most));
-  }
-  ++at_;
-  return value;
-}
-
-absl::StatusOr<CpuSet> Parser::ParseCpus() {
-  CpuSet cpus;
-  if (Peek().empty() || ParseCpuList(Peek(), &cpus) != CpuParseError::kOk || cpus.empty()) {
-    return Error(absl::StrCat("expected a list of CPUs, found ", Quoted(Peek())), "like 0-3,8");
-  }
-  ++at_;
-  return cpus;
-}
-
-absl::StatusOr<std::string> Parser::ParseName() {
-  const std::string_view word = Peek();
-  const bool valid = !word.empty() && word.size() <= 64 &&
-                     word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
-                         std::string_view::npos;
-  if (!valid) return Error(absl::StrCat("expected a name, found ", Quoted(word)), "letters, digits, - and _");
-  ++at_;
-  return std::string(word);
-}
-
 int Parser::ClassNumber(std::string_view name) {
   const auto [entry, is_new] = class_numbers_.emplace(std::string(name), class_names_.size());
   if (is_new) class_names_.emplace_back(name, Line());
   return entry->second;
-}
-
-absl::Status Parser::ExpectEnd() {
-  if (IsSeparator() || tokens_[at_].text == "}") return absl::OkStatus();
-  return Error(absl::StrCat("unexpected ", Quoted(Peek())), "one statement a line, or ; between them");
 }
 
 absl::Status Parser::ParseSimpleOp(std::string_view word, WorkloadClass* target, Op* op) {
@@ -211,6 +62,16 @@ absl::Status Parser::ParseSimpleOp(std::string_view word, WorkloadClass* target,
   } else if (word == "nice") {
     op->kind = Op::Kind::kNice;
     GHOST_ASSIGN_OR_RETURN(op->number, ParseNumber(-20, 19));
+  } else if (word == "hint") {
+    op->kind = Op::Kind::kHint;
+    HintChange hint;
+    GHOST_RETURN_IF_ERROR(ParseHint(&hint));
+    if (!hint.any) {
+      return Error(absl::StrCat("a hint has no ", Quoted(Peek())),
+                   "qos N, deadline TIME, estimate TIME, period TIME, repeating, idle, ready");
+    }
+    op->number = static_cast<int32_t>(target->hints.size());
+    target->hints.push_back(hint);
   } else if (word == "affinity") {
     op->kind = Op::Kind::kAffinity;
     GHOST_ASSIGN_OR_RETURN(const CpuSet cpus, ParseCpus());
@@ -219,7 +80,7 @@ absl::Status Parser::ParseSimpleOp(std::string_view word, WorkloadClass* target,
   } else {
     --at_;
     return Error(absl::StrCat("there is no action ", Quoted(word)),
-                 "run, sleep, wait, wake, yield, serve, fork, affinity, nice, depart, enter, exit, loop");
+                 "run, sleep, wait, wake, yield, serve, fork, affinity, nice, hint, depart, enter, exit, loop");
   }
   return absl::OkStatus();
 }
@@ -269,7 +130,9 @@ absl::Status Parser::ParseClass(Workload*) {
     return Error(absl::StrCat("there is a class ", name, " already"), "give it another name");
   WorkloadClass& result = classes_[number];
   result.name = name;
-  while (Peek() != "{" && !IsSeparator()) {
+  for (;;) {
+    GHOST_RETURN_IF_ERROR(ParseHint(&result.hint));
+    if (Peek() == "{" || IsSeparator()) break;
     if (TakeIf("count")) {
       GHOST_ASSIGN_OR_RETURN(result.count, ParseNumber(0, kMaxThreads));
     } else if (TakeIf("nice")) {
@@ -282,7 +145,7 @@ absl::Status Parser::ParseClass(Workload*) {
       result.in_ghost = false;
     } else {
       return Error(absl::StrCat("a class has no ", Quoted(Peek())),
-                   "count N, nice N, cpus LIST, start TIME, ordinary, then { actions }");
+                   "count N, nice N, cpus LIST, start TIME, ordinary, qos N and other hints, then { actions }");
     }
   }
   GHOST_RETURN_IF_ERROR(ParseCode(&result, 1));
@@ -307,6 +170,11 @@ absl::Status Parser::ParseRequests(Workload* workload) {
         return Error(absl::StrCat("expected a rate, found ", Quoted(Peek())), "requests a second: rate 100000");
       }
       ++at_;
+    } else if (TakeIf("every")) {
+      GHOST_ASSIGN_OR_RETURN(stream.period_ns, ParseTime());
+      if (stream.period_ns == 0) return Error("the period of requests is 0", "every 10ms");
+    } else if (TakeIf("deadline")) {
+      GHOST_ASSIGN_OR_RETURN(stream.deadline_ns, ParseTime());
     } else if (TakeIf("run")) {
       GHOST_ASSIGN_OR_RETURN(stream.service, ParseDistribution());
     } else if (TakeIf("from")) {
@@ -314,11 +182,13 @@ absl::Status Parser::ParseRequests(Workload* workload) {
     } else if (TakeIf("until")) {
       GHOST_ASSIGN_OR_RETURN(stream.until_ns, ParseTime());
     } else {
-      return Error(absl::StrCat("requests have no ", Quoted(Peek())), "to CLASS rate N run TIME from TIME until TIME");
+      return Error(absl::StrCat("requests have no ", Quoted(Peek())),
+                   "to CLASS, rate N or every TIME, run TIME, deadline TIME, from TIME, until TIME");
     }
   }
-  if (!has_class || stream.per_second == 0) {
-    return Error("requests need a class and a rate", "requests NAME to CLASS rate N run TIME");
+  if (!has_class || (stream.per_second == 0) == (stream.period_ns == 0)) {
+    return Error("requests need a class, and a rate or a period",
+                 "requests NAME to CLASS rate N run TIME, or every TIME instead of the rate");
   }
   workload->streams.push_back(stream);
   return absl::OkStatus();
@@ -364,6 +234,10 @@ absl::Status Parser::Statement(Workload* workload) {
     GHOST_ASSIGN_OR_RETURN(workload->duration_ns, ParseTime());
     return absl::OkStatus();
   }
+  if (word == "topology") {
+    GHOST_ASSIGN_OR_RETURN(workload->topology, ParseTopologySpec());
+    return absl::OkStatus();
+  }
   if (word == "cost") {
     CostModel model;
     const std::string assignment(Take());
@@ -374,7 +248,7 @@ absl::Status Parser::Statement(Workload* workload) {
     return absl::OkStatus();
   }
   --at_;
-  return Error(absl::StrCat("there is no statement ", Quoted(word)), "class, requests, at, duration, cost");
+  return Error(absl::StrCat("there is no statement ", Quoted(word)), "class, requests, at, duration, topology, cost");
 }
 
 absl::StatusOr<Workload> Parser::Parse() {
@@ -421,13 +295,20 @@ absl::StatusOr<Workload> ParseWorkload(std::string_view text, std::string_view n
   return Parser(text, name).Parse();
 }
 
+absl::StatusOr<TopologySpec> ParseTopology(std::string_view text, std::string_view name) {
+  GHOST_ASSIGN_OR_RETURN(const Workload workload, ParseWorkload("topology " + std::string(text), name));
+  return *workload.topology;
+}
+
 const char* WorkloadGrammar() {
   return R"(  duration TIME                    how long to simulate (--duration goes before it)
+  topology sockets N cores N smt N [l3 CORES]
+                                   the machine (--topology goes before it)
   cost NAME=NS                     what an operation costs (--cost goes before it)
-  class NAME [count N] [nice N] [cpus LIST] [start DIST] [ordinary] { ACTIONS }
+  class NAME [count N] [nice N] [cpus LIST] [start DIST] [ordinary] [HINT] { ACTIONS }
                                    N threads; ordinary: not scheduled by agents
-  requests NAME to CLASS rate PER_SECOND run DIST [from TIME] [until TIME]
-                                   arrive in a Poisson process; a thread of CLASS serves each
+  requests NAME to CLASS (rate PER_SECOND | every TIME) run DIST [deadline TIME] [from TIME] [until TIME]
+                                   arrive in a Poisson process, or one each TIME; a thread of CLASS serves each
   at TIME offline CPU | online CPU | busy CPU for TIME | start CLASS N | kill-agents | upgrade-agents
 actions, one a line or with ; between them:
   run DIST                         execute
@@ -435,8 +316,10 @@ actions, one a line or with ; between them:
   serve                            wait for a request, execute it
   yield | exit | depart | enter    depart to CFS, and enter the enclave again
   nice N | affinity LIST
+  hint HINT                        what its scheduler is told of its work
   fork { ACTIONS }                 a new thread; ends with its actions
   loop [N] { ACTIONS }             N times, or for ever
+HINT: [qos N] [deadline TIME] [estimate TIME] [period TIME] [repeating] [idle | ready]
 DIST: TIME | exp MEAN | uniform LEAST MOST | bimodal TIME OTHER CHANCE_OF_OTHER
 TIME: 250ns 20us 1.5ms 2s          CHANCE: 0.005 or 0.5%          # starts a comment
 )";

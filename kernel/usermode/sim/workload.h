@@ -7,12 +7,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernel/usermode/sim/random.h"
+#include "kernel/usermode/sim/topology_spec.h"
 #include "lib/base/cpu_set.h"
 
 namespace ghost::sim {
@@ -40,6 +42,7 @@ struct Op {
     kFork,      // a child whose code starts at the next op; the parent goes on at `target`
     kAffinity,  // to cpus[number]
     kNice,      // to `number`
+    kHint,      // its work is as hints[number] says
     kDepart,
     kEnter,
     kLoop,     // what follows, `number` times; 0: for ever
@@ -52,6 +55,17 @@ struct Op {
   Distribution time;
 };
 
+// What a thread tells its scheduler of its work (lib/work_hints.h): fields that are there replace what it has said.
+struct HintChange {
+  bool any = false;  // one of them is there
+  std::optional<uint32_t> qos;
+  std::optional<int64_t> deadline_ns;  // after the hint is written
+  std::optional<int64_t> estimate_ns;
+  std::optional<int64_t> period_ns;
+  std::optional<bool> repeating;
+  std::optional<bool> has_work;
+};
+
 struct WorkloadClass {
   std::string name;
   int count = 1;
@@ -59,16 +73,21 @@ struct WorkloadClass {
   CpuSet cpus;         // empty: all
   Distribution start;  // after the beginning (or the `at … start`), for each thread
   bool in_ghost = true;
+  HintChange hint;  // its threads', from their start on; none: they tell nothing
   std::vector<Op> code;
   std::vector<std::shared_ptr<const CpuSet>> cpu_sets;  // of its kAffinity
+  std::vector<HintChange> hints;                        // of its kHint
 };
 
-// Requests that arrive at threads of a class whether they are ready or not (open loop), in a Poisson process.
+// Requests that arrive at threads of a class whether they are ready or not (open loop): in a Poisson process, or one
+// each period.
 struct RequestStream {
   std::string name;
-  int to = 0;  // class
-  double per_second = 0;
-  Distribution service;  // how long each takes to serve
+  int to = 0;                // class
+  double per_second = 0;     // 0: one each period_ns, …
+  int64_t period_ns = 0;     // … from from_ns on
+  int64_t deadline_ns = -1;  // after its arrival it is to be served; -1: whenever
+  Distribution service;      // how long each takes to serve
   int64_t from_ns = 0;
   int64_t until_ns = INT64_MAX;
 };
@@ -85,6 +104,7 @@ struct MachineEvent {
 struct Workload {
   int64_t duration_ns = 100'000'000;
   std::vector<std::string> costs;  // "message=300", as CostModel::Set takes them
+  std::optional<TopologySpec> topology;
   std::vector<WorkloadClass> classes;
   std::vector<RequestStream> streams;
   std::vector<MachineEvent> events;
@@ -101,6 +121,8 @@ inline constexpr size_t kMaxEvents = 65536;
 
 // InvalidArgument, with a hint: "NAME:LINE: what is wrong". Takes any text; memory is bounded by the text's length.
 absl::StatusOr<Workload> ParseWorkload(std::string_view text, std::string_view name = "workload");
+// "sockets 2 cores 28 smt 2": what stands behind `topology` in a workload.
+absl::StatusOr<TopologySpec> ParseTopology(std::string_view text, std::string_view name);
 // The grammar, for --help.
 const char* WorkloadGrammar();
 

@@ -1,5 +1,7 @@
 #include "kernel/usermode/sim/workload.h"
 
+#include <iterator>
+#include <optional>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -57,6 +59,38 @@ at 9ms kill-agents
   EXPECT_EQ(workload->events[3].count, 7);
 }
 
+TEST(WorkloadTest, HintsDeadlinesAndTheMachinesShape) {
+  const absl::StatusOr<Workload> workload = ParseWorkload(R"(
+topology sockets 2 cores 28 smt 2 l3 4
+class video count 2 qos 1 estimate 3ms deadline 10ms cpus 0 { loop { serve } }
+class poller repeating period 100us { loop { run 5us; hint idle }; hint qos 2 deadline 1ms ready }
+class plain { serve }
+requests frames to video every 10ms run 3ms from 1ms
+requests others to plain rate 100 run 1ms deadline 5ms
+)");
+  ASSERT_TRUE(workload.ok()) << workload.status();
+  EXPECT_EQ(workload->topology->num_cpus(), 112);
+  EXPECT_EQ(workload->topology->l3, 4);
+  const HintChange& video = workload->classes[0].hint;
+  EXPECT_TRUE(video.any);
+  EXPECT_EQ(video.qos, 1u);
+  EXPECT_EQ(video.deadline_ns, 10'000'000);
+  EXPECT_EQ(video.estimate_ns, 3'000'000);
+  EXPECT_EQ(video.has_work, std::nullopt);
+  EXPECT_EQ(workload->classes[0].cpus, CpuSet{0});
+  const WorkloadClass& poller = workload->classes[1];
+  EXPECT_EQ(poller.hint.repeating, true);
+  EXPECT_EQ(poller.hint.period_ns, 100'000);
+  ASSERT_EQ(poller.hints.size(), 2u);
+  EXPECT_EQ(poller.hints[0].has_work, false);
+  EXPECT_EQ(poller.hints[1].has_work, true);
+  EXPECT_EQ(poller.hints[1].deadline_ns, 1'000'000);
+  EXPECT_FALSE(workload->classes[2].hint.any);
+  EXPECT_EQ(workload->streams[0].period_ns, 10'000'000);
+  EXPECT_EQ(workload->streams[0].deadline_ns, -1);
+  EXPECT_EQ(workload->streams[1].deadline_ns, 5'000'000);
+}
+
 TEST(WorkloadTest, ErrorsSayWhereAndWhatToDo) {
   struct Case {
     const char* text;
@@ -79,7 +113,16 @@ TEST(WorkloadTest, ErrorsSayWhereAndWhatToDo) {
       {"class x { run bimodal 1us 2us 2 }", "w:1: expected a probability, found '2'"},
       {"class x { run 2000s }", "w:1: the time '2000s' is too long"},
       {"class x { affinity 9999 }", "w:1: expected a list of CPUs, found '9999'"},
-      {"requests r rate 5", "w:1: requests need a class and a rate"},
+      {"requests r rate 5", "w:1: requests need a class, and a rate or a period"},
+      {"requests r to x rate 5 every 1ms", "w:1: requests need a class, and a rate or a period"},
+      {"requests r to x every 0ms", "w:1: the period of requests is 0"},
+      {"class x { hint }", "w:1: a hint has no '}'"},
+      {"class x { hint loud }", "w:1: a hint has no 'loud'"},
+      {"class x qos -1 { }", "w:1: expected a number, found '-1'"},
+      {"topology cores", "w:1: expected a number, found nothing"},
+      {"topology chairs 2", "w:1: a topology has no 'chairs'"},
+      {"topology sockets 1024 cores 2", "w:1: the machine is too large"},
+      {"topology cores 2 l3 3", "w:1: an L3 cache is shared by more cores than a socket has"},
       {"requests r rate 0 to x", "w:1: expected a rate, found '0'"},
       {"at 5ms explode", "w:1: nothing is known that happens as 'explode'"},
       {"cost messages=1", "w:1: there is no cost messages"},
