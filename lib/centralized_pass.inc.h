@@ -106,14 +106,15 @@ inline StepResult CentralizedRuntime<Policy>::Rest(CpuState& c, Time now) {
   if (kAsynchronous && !pending_.empty()) look_again_ = now;
   if (Time::NanosecondsBetween(busy_at_, now) < idle_poll_ns() || !pending_.empty()) [[likely]]
     return StepResult::kPolled;
-  const StepResult result = Sleep(c, barrier_, now, look_again_, 0);
-  busy_at_ = std::max(busy_at_, now);
-  return result;
+  return Sleep(c, barrier_, now, look_again_, 0);
 }
 
 // Another class wants the CPU of the global agent.
 template <typename Policy>
 [[gnu::noinline]] StepResult CentralizedRuntime<Policy>::ConsiderLeaving(CpuState& c, Time now) {
+  // How soon a CPU is looked at that was left, which takes its agent a moment, and one whose agent does not answer.
+  constexpr absl::Duration kLeft = absl::Microseconds(100);
+  constexpr absl::Duration kMute = absl::Milliseconds(100);
   busy_at_ = now;
   look_again_ = now;
   if (heir() < 0) return OfferRole(c, now);
@@ -122,7 +123,7 @@ template <typename Policy>
       return StepResult::kPolled;
     case Answer::kTooLate:
       if (const int heir = this->heir(); Withdraw()) {
-        SetUnavailable(heir, now);
+        SetUnavailable(heir, now + kMute);
         return StepResult::kPolled;
       }
       break;  // it is awake after all
@@ -130,7 +131,7 @@ template <typename Policy>
       break;
   }
   // This CPU is another class's, until it is seen to be free.
-  SetUnavailable(c.cpu, now);
+  SetUnavailable(c.cpu, now + kLeft);
   HandOver(c);
   return StepResult::kPolled;
 }
@@ -276,6 +277,7 @@ inline void CentralizedRuntime<Policy>::LeaveCpu(Task* task, Time now) {
 
 template <typename Policy>
 inline void CentralizedRuntime<Policy>::Block(CpuState& c, Task* task, Time now) {
+  const bool is_new = task->state_ == TaskState::kNew;
   if (task->state_ == TaskState::kOnCpu) [[likely]] {
     LeaveCpu(task, now);
   } else if (task->state_ == TaskState::kQueued) {
@@ -283,7 +285,9 @@ inline void CentralizedRuntime<Policy>::Block(CpuState& c, Task* task, Time now)
     SetState(c, task, TaskState::kRunnable);
   }
   SetState(c, task, TaskState::kBlocked);
-  if constexpr (requires { policy_.OnBlocked(task, now); }) policy_.OnBlocked(task, now);
+  if constexpr (requires { policy_.OnBlocked(task, now); }) {
+    if (!is_new) policy_.OnBlocked(task, now);
+  }
 }
 
 template <typename Policy>

@@ -35,6 +35,7 @@ std::vector<Tunable*> CentralizedRuntime<Policy>::Tunables() {
 template <typename Policy>
 [[gnu::noinline]] void CentralizedRuntime<Policy>::Upkeep(CpuState& c, Time now) {
   TakeUpkeepDue();
+  busy_at_ = now;
   if (acting_cpu_ != c.cpu) {
     if (acting_cpu_ >= 0) ClaimWakeup(c);
     acting_cpu_ = c.cpu;

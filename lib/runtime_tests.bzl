@@ -16,6 +16,9 @@ _SPINE = [
 ]
 
 _CENTRALIZED = [
+    "centralized_async_test",
+    "centralized_handoff_test",
+    "centralized_recovery_test",
     "centralized_runtime_test",
 ]
 
