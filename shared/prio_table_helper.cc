@@ -56,7 +56,7 @@ void PrioTableHelper::SetThread(int sid, int wcid, pid_t tid) {
   Update(sid, [&](struct sched_item& item) {
     Set(item.gpid, static_cast<uint64_t>(tid));
     Set(item.wcid, static_cast<uint32_t>(wcid));
-    Set(item.flags, item.flags & ~SCHED_ITEM_RUNNABLE);
+    Set(item.flags, item.flags | SCHED_ITEM_RUNNABLE);
     Set(item.deadline, uint64_t{0});
   });
 }

@@ -2,9 +2,12 @@
 //
 //     ghost::PrioTableHelper hints(/*num_items=*/1, /*num_classes=*/1);
 //     hints.SetWorkClass(0, {.qos = 2, .exectime = absl::Microseconds(10)});
-//     hints.SetThread(0, /*wcid=*/0);             // item 0 is the calling thread, of class 0; it has no work yet
-//     hints.MarkRunnable(0, absl::Milliseconds(1));   // it has work, to be done within 1 ms
-//     hints.MarkIdle(0);                          // it has none: it gets no CPU until it has
+//     hints.SetThread(0, /*wcid=*/0);                // item 0 is the calling thread, of class 0; it has work
+//     hints.MarkRunnable(0, absl::Milliseconds(1));  // it has another piece of work, to be done within 1 ms
+//     hints.MarkIdle(0);                             // it has none: it gets no CPU until it has
+//
+// A thread that marks itself idle may not come to its next line until somebody marks it runnable: another thread, or
+// the scheduler, if its work repeats.
 //
 // Make it before the threads become tasks of a scheduler, and keep it as long as they are. Without a scheduler that
 // reads it, all of this is without effect. docs/prio-table.md tells the whole of it.
@@ -41,7 +44,8 @@ class PrioTableHelper {
 
   // Before an item names the class; afterwards a scheduler may see a mixture of the old and the new values.
   void SetWorkClass(int wcid, const WorkClass& work_class);
-  // The item is for this thread (a thread id as gettid() says it; 0: the calling one) from now on. It has no work.
+  // The item is for this thread (a thread id as gettid() says it; 0: the calling one) from now on. It has work, without
+  // a deadline.
   void SetThread(int sid, int wcid, pid_t tid = 0);
 
   // The item's thread has a piece of work, to be done within `deadline` from now (infinite: whenever). Its class may

@@ -50,7 +50,10 @@ TEST_F(PrioTableHelperTest, EachChangeIsAnnounced) {
   struct sched_item item = Announced(2);
   EXPECT_EQ(item.gpid, static_cast<uint64_t>(gettid()));
   EXPECT_EQ(item.wcid, 1u);
-  EXPECT_EQ(item.flags, 0u);
+  EXPECT_EQ(item.flags, SCHED_ITEM_RUNNABLE);
+  EXPECT_EQ(item.deadline, 0u);
+  hints_.MarkIdle(2);
+  EXPECT_EQ(Announced(2).flags, 0u);
   EXPECT_FALSE(hints_.IsRunnable(2));
 
   const Time before = Time::Now();

@@ -109,10 +109,10 @@ TEST_F(PrioTableHintsTest, ThreadsByTheirOwnIds) {
   client.SetThread(0, 0);
   hints_.OnTaskNew(Task(1));
   EXPECT_EQ(Poll(), 1);
-  EXPECT_FALSE(recorder_.Last(Task(1))->has_work);
-  client.MarkRunnable(0);
-  EXPECT_EQ(Poll(), 1);
   EXPECT_TRUE(recorder_.Last(Task(1))->has_work);
+  client.MarkIdle(0);
+  EXPECT_EQ(Poll(), 1);
+  EXPECT_FALSE(recorder_.Last(Task(1))->has_work);
 }
 
 TEST_F(PrioTableHintsTest, ATableThatComesLater) {

@@ -19,7 +19,7 @@ says() {
 }
 
 t_begin "--help and --version of every program work without any kernel"
-for program in ghostd ghostctl fifo_per_cpu_agent simple_exp; do
+for program in ghostd ghostctl fifo_per_cpu_agent simple_exp simple_edf fdsrv fdcat; do
   for flag in --help --version; do
     GHOSTFS=/nonexistent "$BIN/$program" $flag >"$T/said.out" 2>"$T/said.err" || t_fail "$program $flag: $?"
     [ -s "$T/said.out" ] || t_fail "$program $flag says nothing"
@@ -35,7 +35,7 @@ done
 t_pass
 
 t_begin "unknown flags: usage, exit status 2"
-for program in ghostd fifo_per_cpu_agent simple_exp; do
+for program in ghostd fifo_per_cpu_agent simple_exp simple_edf fdsrv fdcat; do
   says 2 "$program: .*nosuchflag" "$BIN/$program" --nosuchflag
 done
 for command in doctor run exec enclave move status get set dump; do
@@ -48,6 +48,7 @@ if [ -d /sys/fs/ghost ] && grep -qx "nodev.ghost" /proc/filesystems; then t_skip
 e_needs_ghostd
 says 3 "$T/none" "$PROGRAM" --ghostfs "$T/none" --ghost_cpus 0
 says 3 "$T/none" env GHOSTFS="$T/none" "$BIN/simple_exp"
+says 3 "$T/none" env GHOSTFS="$T/none" "$BIN/simple_edf"
 says 3 "$T/none" "$GHOSTCTL" enclave ls --ghostfs "$T/none"
 says 3 "$T/none" "$GHOSTCTL" status --ghostfs "$T/none"
 says 3 "$T/none" "$GHOSTCTL" exec --ghostfs "$T/none" -- true
