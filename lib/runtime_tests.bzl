@@ -17,6 +17,7 @@ _SPINE = [
 
 _CENTRALIZED = [
     "centralized_async_test",
+    "centralized_cpus_test",
     "centralized_handoff_test",
     "centralized_recovery_test",
     "centralized_runtime_test",
