@@ -15,38 +15,8 @@
 #include "lib/base/status.h"
 
 namespace ghost::ctl {
-namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<pid_t> ParsePids(const std::string& text) {
-  std::vector<pid_t> pids;
-  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-    pid_t pid = 0;
-    if (absl::SimpleAtoi(line, &pid)) pids.push_back(pid);
-  }
-  return pids;
-}
-
-absl::StatusOr<fs::path> FindCgroup(const std::string& path) {
-  std::vector<fs::path> candidates = {path};
-  if (!path.empty() && path[0] != '/') {
-    const fs::path root = "/sys/fs/cgroup";
-    candidates.push_back(root / path);
-    std::error_code ignored;
-    for (const fs::directory_entry& hierarchy : fs::directory_iterator(root, ignored)) {
-      candidates.push_back(hierarchy.path() / path);
-    }
-  }
-  for (const fs::path& candidate : candidates) {
-    std::error_code ignored;
-    if (fs::exists(candidate / "cgroup.procs", ignored)) return candidate;
-  }
-  return WithHint(absl::NotFoundError(absl::StrCat("'", path, "' is no cgroup")),
-                  "give its directory, such as /sys/fs/cgroup/system.slice/nginx.service");
-}
-
-}  // namespace
 
 absl::StatusOr<std::vector<pid_t>> ThreadsOf(pid_t pid) {
   std::vector<pid_t> tids;
@@ -58,23 +28,6 @@ absl::StatusOr<std::vector<pid_t>> ThreadsOf(pid_t pid) {
   }
   if (tids.empty()) return ErrnoStatus(ESRCH, absl::StrCat(pid));
   return tids;
-}
-
-absl::StatusOr<std::vector<pid_t>> ProcessesInCgroup(const std::string& path) {
-  GHOST_ASSIGN_OR_RETURN(fs::path root, FindCgroup(path));
-  std::vector<pid_t> pids;
-  const auto add = [&pids](const fs::path& directory) {
-    absl::StatusOr<std::string> text = ReadFile((directory / "cgroup.procs").string());
-    if (!text.ok()) return;  // removed meanwhile, or a threaded cgroup, whose root lists the processes
-    for (pid_t pid : ParsePids(*text)) pids.push_back(pid);
-  };
-  add(root);
-  std::error_code error;
-  for (fs::recursive_directory_iterator it(root, error), end; !error && it != end; it.increment(error)) {
-    std::error_code ignored;
-    if (it->is_directory(ignored)) add(it->path());
-  }
-  return pids;
 }
 
 absl::StatusOr<ThreadState> StateOfThread(pid_t tid) {

@@ -1,10 +1,9 @@
-// Processes, their threads and cgroups, as /proc and /sys/fs/cgroup list them now.
+// Processes and their threads, as /proc lists them now.
 #ifndef GHOST_UTIL_CTL_THREADS_H_
 #define GHOST_UTIL_CTL_THREADS_H_
 
 #include <sys/types.h>
 
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -13,10 +12,6 @@ namespace ghost::ctl {
 
 // The threads of the process `pid` (also if `pid` is one of its other threads). NotFound if there is none.
 absl::StatusOr<std::vector<pid_t>> ThreadsOf(pid_t pid);
-
-// The processes in a cgroup and all cgroups below it. `path` is a directory, or a name below /sys/fs/cgroup (v2, or any
-// hierarchy of v1).
-absl::StatusOr<std::vector<pid_t>> ProcessesInCgroup(const std::string& path);
 
 // What /proc says of one thread.
 struct ThreadState {

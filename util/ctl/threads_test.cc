@@ -4,10 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <latch>
-#include <string>
 #include <thread>
 
 #include "gmock/gmock.h"
@@ -18,7 +15,6 @@ namespace ghost::ctl {
 namespace {
 
 using ::testing::Contains;
-using ::testing::UnorderedElementsAre;
 using ::testing::UnorderedElementsAreArray;
 
 TEST(ThreadsOfTest, ListsEveryThreadOfAProcess) {
@@ -63,24 +59,6 @@ TEST(StateOfThreadTest, AnOrdinaryThreadIsNeitherTracedNorTheKernels) {
   ASSERT_TRUE(state.ok());
   EXPECT_EQ(state->state, 'R');
   EXPECT_FALSE(state->kernel_thread);
-}
-
-TEST(ProcessesInCgroupTest, LooksIntoCgroupsBelow) {
-  const std::filesystem::path root = std::filesystem::path(testing::TempDir()) / "cgroup_of_threads_test";
-  std::filesystem::create_directories(root / "inner" / "most");
-  std::ofstream(root / "cgroup.procs") << "1\n2\n";
-  std::ofstream(root / "inner" / "cgroup.procs") << "";
-  std::ofstream(root / "inner" / "most" / "cgroup.procs") << "33\n";
-  absl::StatusOr<std::vector<pid_t>> pids = ProcessesInCgroup(root.string());
-  ASSERT_TRUE(pids.ok()) << pids.status();
-  EXPECT_THAT(*pids, UnorderedElementsAre(1, 2, 33));
-  std::filesystem::remove_all(root);
-}
-
-TEST(ProcessesInCgroupTest, SaysWhatIsNoCgroup) {
-  absl::Status status = ProcessesInCgroup("no/such/cgroup").status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_NE(HintOf(status), "");
 }
 
 }  // namespace
