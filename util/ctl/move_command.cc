@@ -30,7 +30,7 @@ constexpr char kHelp[] =
        ghostctl move [--enclave ENCLAVE] --cgroup PATH|--unit NAME [--follow]
        ghostctl move --out PID...
 
-Puts running processes under ghost: every thread of each PID enters the enclave, and so does every thread and child that
+Puts running processes under ghost: every thread of each PID enters the enclave, and so do all threads and children that
 they start from then on. Looks again until no new thread turns up. A thread that is in another enclave leaves that one
 first.
 Each PID that cannot be moved is one line on stderr, with the reason; of other threads, one line for each reason. Exit
