@@ -42,7 +42,7 @@ options:
                        hierarchy
   --unit NAME          the same for the cgroup of a systemd unit
   --follow             go on with whoever comes into the cgroup later, until SIGINT, SIGTERM, or the cgroup's end
-  --interval TIME      with --follow: between two looks (default: 100ms). Who is put into the cgroup is heard of at once;
+  --interval TIME      with --follow: between two looks (default: 100ms). Who is put into the cgroup is noticed at once;
                        who is born into it (clone3 with CLONE_INTO_CGROUP) is found by the next look
   --threads all|leader all threads (default), or only those whose ids are given
   --out                back to the ordinary scheduler (SCHED_OTHER) instead
