@@ -16,6 +16,7 @@
 namespace ghost {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 
@@ -223,6 +224,21 @@ TEST_F(HandoffTest, WrongSetsOfCpusAreRefused) {
 }
 
 // ---- Sleep ----
+
+TEST_F(HandoffTest, WhoMayOnlyRunOnTheGlobalCpuRunsAnywhere) {
+  StartWithTopology();
+  for (int64_t gtid : {kA, kB}) mock_->PostNew(gtid, false);
+  mock_->SetAffinity(kA, CpuSet({0}));
+  mock_->SetAffinity(kB, CpuSet({3}));
+  TakeLog();
+  Step(now_);
+  for (int64_t gtid : {kA, kB}) mock_->Post(TaskAffinityChanged{.gtid = gtid});
+  Step(++now_);
+  EXPECT_THAT(TakeLog(), AllOf(Contains("cpus 100 0-3"), Contains("cpus 200 3")));
+  ASSERT_EQ(HandOff(), 3);
+  Step(++now_);
+  EXPECT_THAT(TakeLog(), AllOf(Contains("cpus 100 0"), Contains("cpus 200 0-3")));
+}
 
 class SleepTest : public HandoffTest {
  protected:

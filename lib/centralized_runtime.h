@@ -22,6 +22,9 @@
 // Which CPUs can be had: messages say it (CPU_AVAILABLE, CPU_BUSY), where the ABI has them; else a CPU that the policy
 // wants is looked up in its agent's status word. A CPU that could not be had is looked at now and then, one a pass.
 //
+// A task that may run on the global agent's CPU alone would never run: while the global agent is there it may run on
+// every CPU (a commit does not look at affinities).
+//
 // Threads: lib/runtime_base.h.
 #ifndef GHOST_LIB_CENTRALIZED_RUNTIME_H_
 #define GHOST_LIB_CENTRALIZED_RUNTIME_H_
@@ -33,6 +36,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "kernel/abi/message.h"
 #include "kernel/ghost_uapi.h"
@@ -152,6 +156,8 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   void Welcome(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now);
   void ReserveTasks(size_t num_tasks);
   void ReadAffinities();
+  void ReadAffinity(Task* task);
+  void FollowGlobalAgent(CpuState& c, Time now);
   void Bury(Task* task);
   void LookAfresh(CpuState& c, Time now);
 
@@ -167,7 +173,8 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   CpuSet forbidden_;             // CPUs whose tasks may not run there any more
   TasksAtHome all_;
   size_t num_tasks_reserved_ = 0;
-  TaskList changed_;  // their affinities have to be read
+  absl::flat_hash_set<int64_t> displaced_;  // gtids: may run on the global agent's CPU alone, so they run anywhere
+  TaskList changed_;                        // their affinities have to be read
   TaskList gone_;
   uint32_t barrier_ = 0;  // of the global agent, read before draining
   uint32_t overflow_seen_ = 0;

@@ -37,7 +37,10 @@ template <typename Policy>
   TakeUpkeepDue();
   busy_at_ = now;
   if (acting_cpu_ != c.cpu) {
-    if (acting_cpu_ >= 0) ClaimWakeup(c);
+    if (acting_cpu_ >= 0) {
+      ClaimWakeup(c);
+      FollowGlobalAgent(c, now);
+    }
     acting_cpu_ = c.cpu;
   }
   if (const uint32_t overflow = queue().overflow(); overflow != overflow_seen_) {
@@ -88,7 +91,7 @@ void CentralizedRuntime<Policy>::Admit(CpuState& c, const TaskNew& news, uint32_
 // A task of which there is a record now.
 template <typename Policy>
 void CentralizedRuntime<Policy>::Welcome(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now) {
-  keeper_.ReadAffinity(task);
+  ReadAffinity(task);
   task->place_ = 0;
   all_.Add(task);
   tasks_.Add(1);
@@ -142,7 +145,7 @@ void CentralizedRuntime<Policy>::ReadAffinities() {
       gone_.PushBack(task);
       continue;
     }
-    keeper_.ReadAffinity(task);
+    ReadAffinity(task);
     if (task->state_ == TaskState::kOnCpu && task->home_ >= 0 && !task->allowed_.Contains(task->home_)) {
       forbidden_.Add(task->home_);
     }
@@ -151,7 +154,28 @@ void CentralizedRuntime<Policy>::ReadAffinities() {
 }
 
 template <typename Policy>
+void CentralizedRuntime<Policy>::ReadAffinity(Task* task) {
+  keeper_.ReadAffinity(task);
+  displaced_.erase(task->gtid_);
+  if (task->allowed_ != CpuSet({global_cpu()})) return;
+  displaced_.insert(task->gtid_);
+  task->allowed_ = cpus();
+}
+
+// Who may run on its new CPU alone has to go elsewhere; who may run on its old one alone can go back.
+template <typename Policy>
+void CentralizedRuntime<Policy>::FollowGlobalAgent(CpuState& c, Time now) {
+  const CpuSet here({c.cpu});
+  for (TaskBase* base = all_.first(); base != nullptr; base = TasksAtHome::Next(base)) {
+    Task* task = static_cast<Task*>(base);
+    if (task->state_ == TaskState::kGone) continue;
+    if (task->allowed_ == here || displaced_.contains(task->gtid_)) On(c, task, TaskAffinityChanged{}, now);
+  }
+}
+
+template <typename Policy>
 void CentralizedRuntime<Policy>::Bury(Task* task) {
+  displaced_.erase(task->gtid_);
   if constexpr (kHasHints) {
     if (HintSource* source = hints(); source != nullptr) source->OnTaskGone(task->gtid_);
   }
