@@ -72,7 +72,7 @@ void EdfPolicy::Join(Task* task) {
   task->group = groups_.Find(task->allowed());
   Queue& queue = queues_[task->group];
   if (queue.empty()) groups_.SetWaiting(task->group, true);
-  queue.insert(*task);
+  Insert(&queue, task);
   changed_ = true;
 }
 
@@ -101,7 +101,7 @@ void EdfPolicy::StartRunning(Task* task, Time now) {
   if (task->hint.has_work) {
     task->place = Place::kRunning;
     task->key = KeyOf(*task);
-    running_.insert(*task);
+    Insert(&running_, task);
   } else {
     task->place = Place::kLeaving;
     leaving_.push_back(*task);

@@ -16,6 +16,8 @@ declare -A S_AGENTS=(
   [fifo_per_cpu]="$BIN/fifo_per_cpu_agent"
   [fifo_centralized]="$BIN/fifo_centralized_agent"
   [cfs]="$BIN/agent_cfs"
+  [exp]="$BIN/agent_exp"
+  [shinjuku]="$BIN/agent_shinjuku"
 )
 
 SOAK_SECONDS=${SOAK_SECONDS:-60}
