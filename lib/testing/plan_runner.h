@@ -109,7 +109,7 @@ class PlanRunner {
       Task* next = plan_.planned(cpu);
       Task* before = plan_.current(cpu);
       if (fail_commits.Contains(cpu)) {
-        before == nullptr ? plan_.SetIdle(cpu) : plan_.SetBusy(cpu, before, entry(before->gtid()).since);
+        before == nullptr ? plan_.SetIdle(cpu) : plan_.PutBackBusy(cpu);
         if (next != nullptr) Queue(next, EnqueueReason::kCommitFailed);
         continue;
       }

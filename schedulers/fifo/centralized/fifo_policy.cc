@@ -1,33 +1,22 @@
 #include "schedulers/fifo/centralized/fifo_policy.h"
 
 namespace ghost {
-namespace {
 
-int FreeCpuFor(const Plan<CentralizedFifoPolicy::Task>& plan, const CentralizedFifoPolicy::Task& task) {
-  const int last = task.home();
-  if (plan.idle().Contains(last) && task.allowed().Contains(last)) return last;
-  return plan.FirstIdleFor(task);
-}
-
-}  // namespace
-
-CentralizedFifoPolicy::CentralizedFifoPolicy(const PolicyConfig&, const Options& options)
-    : slice_ns_("preemption_time_slice", "how long a task runs while others wait", Tunable::Unit::kNanoseconds,
+CentralizedFifoPolicy::CentralizedFifoPolicy(const PolicyConfig& config, const Options& options)
+    : groups_(config.cpus),
+      queues_(static_cast<size_t>(groups_.count())),
+      slice_ns_("preemption_time_slice", "how long a task runs while others wait", Tunable::Unit::kNanoseconds,
                 options.slice_ns, /*min=*/1, /*max=*/INT64_MAX) {}
 
-void CentralizedFifoPolicy::FillIdle(Plan<Task>& plan) {
-  if (plan.idle().IsSubsetOf(useless_)) return;
-  for (auto it = queue_.begin(); it != queue_.end() && !plan.idle().empty();) {
-    Task& task = *it;
-    const int cpu = FreeCpuFor(plan, task);
-    if (cpu < 0) {
-      ++it;
-      continue;
-    }
-    it = queue_.erase(it);
-    plan.Assign(cpu, &task);
-  }
-  useless_ = plan.idle();
+void CentralizedFifoPolicy::OnAffinityChanged(Task* task) {
+  if (task->state() != TaskState::kQueued) return;
+  Dequeue(task);
+  task->group = groups_.Find(task->allowed());
+  Queue& queue = queues_[task->group];
+  auto place = queue.begin();
+  while (place != queue.end() && place->turn < task->turn) ++place;
+  queue.insert(place, *task);
+  groups_.SetWaiting(task->group, true);
 }
 
 void CentralizedFifoPolicy::ReplaceExpired(Plan<Task>& plan) {
@@ -39,15 +28,6 @@ void CentralizedFifoPolicy::ReplaceExpired(Plan<Task>& plan) {
     for (Task* task = TakeFirstFor(cpu); task != nullptr && !plan.Assign(cpu, task);) task = TakeFirstFor(cpu);
     cpu = next;
   }
-}
-
-CentralizedFifoPolicy::Task* CentralizedFifoPolicy::TakeFirstFor(int cpu) {
-  for (Task& task : queue_) {
-    if (!task.allowed().Contains(cpu)) continue;
-    queue_.erase(queue_.iterator_to(task));
-    return &task;
-  }
-  return nullptr;
 }
 
 void CentralizedFifoPolicy::Describe(const Task& task, std::string* line) const {

@@ -1,14 +1,18 @@
-// Centralized FIFO: one queue for all CPUs; tasks run in the order in which they came, each until it blocks or yields,
-// or has used up its slice while others wait.
+// Centralized FIFO: one order for all CPUs; tasks run as they came, each until it blocks or yields, or has used up its
+// slice while others wait.
 //
-//   * A free CPU gets the first task that may run there: its last CPU, if that is free, else the lowest.
+//   * A free CPU gets the first task that may run there; if that task's last CPU is free, too, it gets that one
+//   instead,
+//     where its caches are warm.
 //   * A task queues at the back. In front go: a task that another class took the CPU from (it was not done), one woken
 //     from a wait that others may depend on (not deferrable: not a timer, futex or poll), and one that was chosen but
 //     did not get on the CPU.
 //   * With a slice, a task that has run for so long gives its CPU to the first that waits for it, and goes to the back.
 //
-// Pure: see lib/centralized_policy.h, which also says who calls it. A pass costs what it decides; only tasks that may
-// not run on any free CPU are passed over one by one.
+// The order is one of numbers; tasks of the same affinity stand in one queue (lib/affinity_groups.h), so that nobody is
+// looked at who may not run.
+//
+// Pure: see lib/centralized_policy.h, which also says who calls it.
 #ifndef GHOST_SCHEDULERS_FIFO_CENTRALIZED_FIFO_POLICY_H_
 #define GHOST_SCHEDULERS_FIFO_CENTRALIZED_FIFO_POLICY_H_
 
@@ -17,7 +21,7 @@
 #include <vector>
 
 #include "boost/intrusive/list.hpp"
-#include "lib/base/cpu_set.h"
+#include "lib/affinity_groups.h"
 #include "lib/base/time.h"
 #include "lib/centralized_policy.h"
 #include "lib/policy.h"
@@ -31,45 +35,73 @@ class CentralizedFifoPolicy {
   using Link = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
   struct Task : TaskBase {
     Link link;
-    bool boosted = false;  // it joined the queue in front
+    int64_t turn = 0;      // its place in the order: the lowest is first
+    int group = 0;         // whose queue it stands in
+    bool boosted = false;  // it joined in front
   };
   struct Options {
     int64_t slice_ns = INT64_MAX;  // > 0; INT64_MAX: none
   };
 
-  explicit CentralizedFifoPolicy(const PolicyConfig&, const Options& options);
+  CentralizedFifoPolicy(const PolicyConfig& config, const Options& options);
 
   void Enqueue(Task* task, EnqueueReason reason, Time) {
     task->boosted = GoesInFront(reason);
-    queue_.insert(task->boosted ? queue_.begin() : queue_.end(), *task);
-    useless_.Clear();
+    task->turn = task->boosted ? --first_turn_ : ++last_turn_;
+    task->group = groups_.Find(task->allowed());
+    Queue& queue = queues_[task->group];
+    queue.insert(task->boosted ? queue.begin() : queue.end(), *task);
+    groups_.SetWaiting(task->group, true);
   }
-  void Dequeue(Task* task) { queue_.erase(queue_.iterator_to(*task)); }
-  void OnAffinityChanged(Task*) { useless_.Clear(); }
+  void Dequeue(Task* task) {
+    Queue& queue = queues_[task->group];
+    queue.erase(queue.iterator_to(*task));
+    groups_.SetWaiting(task->group, !queue.empty());
+  }
+  void OnAffinityChanged(Task* task);
 
   void Schedule(Plan<Task>& plan) {
-    if (queue_.empty()) return;
-    FillIdle(plan);
-    if (!queue_.empty() && slice_ns_.Get() != INT64_MAX) ReplaceExpired(plan);
+    if (!groups_.SomebodyWaits()) return;
+    groups_.OfferEach(plan.idle(), [&](int cpu) { Fill(cpu, plan); });
+    if (slice_ns_.Get() != INT64_MAX && groups_.SomebodyWaits()) ReplaceExpired(plan);
   }
 
   std::vector<Tunable*> Tunables() { return {&slice_ns_}; }
   void Describe(const Task& task, std::string* line) const;
 
  private:
+  using Queue = boost::intrusive::list<Task, boost::intrusive::member_hook<Task, Link, &Task::link>,
+                                       boost::intrusive::constant_time_size<false>>;
+
   static bool GoesInFront(EnqueueReason reason) {
     return reason == EnqueueReason::kPreempted || reason == EnqueueReason::kWoken ||
            reason == EnqueueReason::kCommitFailed;
   }
-  void FillIdle(Plan<Task>& plan);
+  // The first in the order that may run there, out of its queue; null: nobody waits for this CPU.
+  Task* TakeFirstFor(int cpu) {
+    Task* first = nullptr;
+    groups_.ForEachAt(cpu, [&](int group) {
+      Task& head = queues_[group].front();
+      if (first == nullptr || head.turn < first->turn) first = &head;
+    });
+    if (first != nullptr) Dequeue(first);
+    return first;
+  }
+  // Gives an idle CPU its task.
+  void Fill(int cpu, Plan<Task>& plan) {
+    while (plan.idle().Contains(cpu)) {
+      Task* task = TakeFirstFor(cpu);
+      if (task == nullptr) return;
+      const int last = task->home();
+      plan.Assign(plan.idle().Contains(last) && task->allowed().Contains(last) ? last : cpu, task);
+    }
+  }
   void ReplaceExpired(Plan<Task>& plan);
-  // Takes the first task that may run there out of the queue; null: there is none.
-  Task* TakeFirstFor(int cpu);
 
-  boost::intrusive::list<Task, boost::intrusive::member_hook<Task, Link, &Task::link>,
-                         boost::intrusive::constant_time_size<false>>
-      queue_;
-  CpuSet useless_;  // free CPUs that none of those in the queue may run on
+  AffinityGroups groups_;
+  std::vector<Queue> queues_;  // by group, each in the order of turns
+  int64_t first_turn_ = 0;
+  int64_t last_turn_ = 0;
   Tunable slice_ns_;
 };
 
