@@ -19,7 +19,7 @@ says() {
 }
 
 t_begin "--help and --version of every program work without any kernel"
-for program in ghostd ghostctl fifo_per_cpu_agent simple_exp simple_edf fdsrv fdcat; do
+for program in ghostd ghostctl fifo_per_cpu_agent simple_exp simple_edf fdsrv fdcat enclave_watcher pushtosched; do
   for flag in --help --version; do
     GHOSTFS=/nonexistent "$BIN/$program" $flag >"$T/said.out" 2>"$T/said.err" || t_fail "$program $flag: $?"
     [ -s "$T/said.out" ] || t_fail "$program $flag says nothing"
