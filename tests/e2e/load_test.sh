@@ -20,6 +20,15 @@ echo "$rss KiB"
 [ "$rss" -le 65536 ] || t_fail "$rss KiB"
 t_pass
 
+t_begin "killed while they sleep, 300 more are no signals that ghostd could not send"
+e_start killed bash -c "echo \$\$ > $enclave/tasks && exec $E2E/population 300"
+e_expect killed "living 300" || t_fail
+kill -9 "${PID[killed]}"
+e_end killed
+e_until 10 grep -qx "nr_tasks 1001" "$enclave/status" || t_fail "$(cat "$enclave/status")"
+grep "could not be sent" "$T/ghostd.err" && t_fail
+t_pass
+
 t_begin "they all end well"
 e_close client
 e_expect client "finished 1000" && e_end client || t_fail

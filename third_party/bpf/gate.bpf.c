@@ -19,6 +19,9 @@
 #define SIG_STOP 19
 #define SIG_CONT 18
 
+/* signal_struct.flags */
+#define SIGNAL_GROUP_EXIT 0x4
+
 /* Task states of the kernel that are the same in all versions of interest. */
 #define STATE_STOPPED_OR_TRACED (0x4 | 0x8)
 #define STATE_DEAD (0x10 | 0x20 | 0x80)
@@ -152,13 +155,16 @@ int on_switch(__u64 *ctx) {
   return 0;
 }
 
-/* Gate signals that could not be sent: must stay 0. `bpftool map dump name gate.bss` shows it. */
+/* Gate signals that could not be sent: must stay 0. ghostd says so if it does not. */
 __u64 missed;
 
 static bool signal_pending(int signal) {
   struct task_struct *task = bpf_get_current_task_btf();
   return task->pending.signal.sig[0] & (1UL << (signal - 1));
 }
+
+/* Of a process that is dying: it takes no signals any more, and no thread of it returns to user mode. */
+static bool is_dying(struct task_struct *task) { return BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT; }
 
 static int stop_when_pending(__u32 iteration, void *signal) { return signal_pending(*(int *)signal); }
 
@@ -171,6 +177,7 @@ static int stop_when_pending(__u32 iteration, void *signal) { return signal_pend
  * Returns false if the signal could not be sent. */
 static bool send_gate_signal(struct gate_slot *slot) {
   struct task_struct *task = bpf_get_current_task_btf();
+  if (is_dying(task)) return 0;
   int signal = task->blocked.sig[0] & (1UL << (SIG_URG - 1)) ? SIG_STOP : SIG_URG;
   if (signal == SIG_STOP) {
     unsigned long pending = task->pending.signal.sig[0] | BPF_CORE_READ(task, signal, shared_pending.signal.sig[0]);
@@ -184,7 +191,7 @@ static bool send_gate_signal(struct gate_slot *slot) {
     if (!signal_pending(signal)) bpf_loop(1 << 16, stop_when_pending, &signal, 0);
     if (!error && signal_pending(signal)) return 1;
   }
-  __sync_fetch_and_add(&missed, 1);
+  if (!is_dying(task)) __sync_fetch_and_add(&missed, 1);
   return 0;
 }
 
