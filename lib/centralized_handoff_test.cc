@@ -81,6 +81,15 @@ TEST_F(HandoffTest, GoesToTheNearestCpuThatCanBeHad) {
   }
 }
 
+// Nothing need have happened before.
+TEST_F(HandoffTest, MessagesWakeTheNewOne) {
+  StartWithTopology();
+  EXPECT_EQ(mock_->wakeup_of(mock_->default_queue()), 0);
+  const int heir = HandOff();
+  Step(++now_);
+  EXPECT_EQ(mock_->wakeup_of(mock_->default_queue()), heir);
+}
+
 TEST_F(HandoffTest, OfEquallyNearOnesAnIdleOne) {
   Start();  // flat: all are as near
   RunOn(1, kA);

@@ -16,6 +16,7 @@ CentralizedRuntime<Policy>::CentralizedRuntime(Enclave* enclave, RuntimeOptions 
       group_(enclave),
       looks_at_words_(!enclave->abi().cpu_availability),
       policy_(MakePolicy<Policy>(PolicyConfig{.cpus = enclave->cpus(), .topology = shared_topology()}, policy)) {
+  acting_cpu_ = global_cpu();
   const size_t num_cpus = static_cast<size_t>(enclave->cpus().Last()) + 1;
   cpus_.resize(num_cpus);
   results_.reserve(num_cpus);
@@ -37,10 +38,8 @@ template <typename Policy>
   TakeUpkeepDue();
   busy_at_ = now;
   if (acting_cpu_ != c.cpu) {
-    if (acting_cpu_ >= 0) {
-      ClaimWakeup(c);
-      FollowGlobalAgent(c, now);
-    }
+    ClaimWakeup(c);
+    FollowGlobalAgent(c, now);
     acting_cpu_ = c.cpu;
   }
   if (const uint32_t overflow = queue().overflow(); overflow != overflow_seen_) {
