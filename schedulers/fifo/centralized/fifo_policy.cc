@@ -25,7 +25,10 @@ void CentralizedFifoPolicy::ReplaceExpired(Plan<Task>& plan) {
     const int64_t ran_ns = Time::NanosecondsBetween(plan.since(cpu), plan.now());
     if (ran_ns < slice_ns) return plan.LookAgain(Time::FromNanoseconds(plan.now().ns() + slice_ns - ran_ns));
     const int next = plan.NextBusy(cpu);
-    for (Task* task = TakeFirstFor(cpu); task != nullptr && !plan.Assign(cpu, task);) task = TakeFirstFor(cpu);
+    while (Task* task = FirstFor(cpu)) {
+      Dequeue(task);
+      if (plan.Assign(cpu, task)) break;
+    }
     cpu = next;
   }
 }

@@ -77,23 +77,25 @@ class CentralizedFifoPolicy {
     return reason == EnqueueReason::kPreempted || reason == EnqueueReason::kWoken ||
            reason == EnqueueReason::kCommitFailed;
   }
-  // The first in the order that may run there, out of its queue; null: nobody waits for this CPU.
-  Task* TakeFirstFor(int cpu) {
+  // The first in the order that may run there; null: nobody waits for this CPU.
+  Task* FirstFor(int cpu) {
     Task* first = nullptr;
     groups_.ForEachAt(cpu, [&](int group) {
       Task& head = queues_[group].front();
       if (first == nullptr || head.turn < first->turn) first = &head;
     });
-    if (first != nullptr) Dequeue(first);
     return first;
   }
   // Gives an idle CPU its task.
   void Fill(int cpu, Plan<Task>& plan) {
     while (plan.idle().Contains(cpu)) {
-      Task* task = TakeFirstFor(cpu);
+      Task* task = FirstFor(cpu);
       if (task == nullptr) return;
+      // Its last CPU, unless somebody who may run only there is before it.
       const int last = task->home();
-      plan.Assign(plan.idle().Contains(last) && task->allowed().Contains(last) ? last : cpu, task);
+      const int chosen = plan.idle().Contains(last) && FirstFor(last) == task ? last : cpu;
+      Dequeue(task);
+      plan.Assign(chosen, task);
     }
   }
   void ReplaceExpired(Plan<Task>& plan);

@@ -124,6 +124,17 @@ TEST_F(CentralizedFifoTest, ItsLastCpuIfThatIsFree) {
   EXPECT_THAT(run_.Running(), ElementsAre(kNone, 102, 103));
 }
 
+// … but not before one that may run only there and came first.
+TEST_F(CentralizedFifoTest, WarmCachesDoNotGoBeforeTheOrder) {
+  OccupyAll();
+  TaskTestPeer::SetHome(run_.task(103), 3);
+  run_.New(1, CpuSet({3}));
+  run_.Block(102);
+  run_.Yield(103);
+  run_.Pass();
+  EXPECT_THAT(run_.Running(), ElementsAre(101, 103, 1));
+}
+
 TEST_F(CentralizedFifoTest, WaitingTaskKeepsItsTurnWhenItsAffinityChanges) {
   OccupyAll();
   for (int64_t id : {1, 2, 3}) run_.New(id);
