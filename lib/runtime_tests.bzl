@@ -21,6 +21,7 @@ _CENTRALIZED = [
     "centralized_handoff_test",
     "centralized_recovery_test",
     "centralized_runtime_test",
+    "centralized_stress_test",
 ]
 
 def runtime_tests():
@@ -54,8 +55,9 @@ def runtime_tests():
                 ":enclave",
                 ":topology",
                 "//kernel/abi:message",
+                "//lib/base:poll_until",
                 "//lib/base:status",
-                "//lib/base/testing:allocation_counter",
+                "//lib/testing:blocking_kernel",
                 "//lib/testing:centralized_test",
                 "//lib/testing:mock_kernel",
             ],

@@ -54,8 +54,20 @@ class BlockingEnclave : public MockEnclave {
  private:
   void Sleep(int cpu, uint32_t barrier) { std::atomic_ref<uint32_t>(agent_word(cpu).barrier).wait(barrier); }
 
+  // A global agent commits other agents' CPUs, and goes on.
+  void CommittedRemotely(const ghost_ioc_commit_txn& argument) {
+    const CpuSet cpus = CpuSet::FromCpuSetT(*reinterpret_cast<const cpu_set_t*>(argument.mask_ptr));
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (int cpu : cpus) {
+      const ghost_txn& done = txn(cpu);
+      if (done.state != GHOST_TXN_COMPLETE || done.gtid <= 0) continue;
+      started_.push_back({.gtid = done.gtid, .cpu = cpu});
+      changed_.notify_all();
+    }
+  }
   // Per-CPU agents commit their own CPU only.
   void Committed(const ghost_ioc_commit_txn& argument) {
+    if (remote_commits) return CommittedRemotely(argument);
     const int cpu = std::countr_zero(*reinterpret_cast<const uint64_t*>(argument.mask_ptr));
     const ghost_txn& done = txn(cpu);
     if (done.state != GHOST_TXN_COMPLETE) return;
