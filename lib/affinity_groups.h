@@ -82,7 +82,7 @@ class AffinityGroups {
   // group 0 can use come first: so it leaves the others to tasks that have less choice. O(idle CPUs).
   template <typename Offer>
   void OfferEach(const CpuSet& idle, Offer offer) {
-    if (!SomebodyWaits()) return;
+    if (idle.empty() || !SomebodyWaits()) return;
     if (!SomebodyHasLessChoice()) {
       OfferAll(idle, offer);
       return;

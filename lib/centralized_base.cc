@@ -161,6 +161,7 @@ StepResult CentralizedBase::Sleep(Cpu& c, uint32_t barrier, Time now, Time until
   // Without a timer that wakes it, it cannot sleep but until the next message.
   if (until != Time::Infinite() && !ArmTimer(c.cpu, until) && run_flags == 0) return StepResult::kPolled;
   c.counters.yields.Add(1);
+  loop_meter_.Pause();
   const int result = c.request->LocalYield(barrier, run_flags);
   if (result == 0 || result == -ESTALE || result == -EINTR) return StepResult::kYielded;
   ReportKernelGone(c.cpu, "the global agent cannot yield", -result);

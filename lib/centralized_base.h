@@ -26,6 +26,7 @@
 #include "lib/base/file.h"
 #include "lib/base/time.h"
 #include "lib/channel.h"
+#include "lib/loop_meter.h"
 #include "lib/runtime_base.h"
 #include "lib/topology.h"
 #include "lib/tunable.h"
@@ -39,6 +40,9 @@ class CentralizedBase : public RuntimeBase {
   // After a step that asked nothing of the kernel (kPolled): when its agent wants the next one at the latest. Something
   // that happens to the enclave comes first.
   Time look_again() const { return look_again_; }
+
+  // The global agent's loop.
+  const LoopMeter& loop_meter() const { return loop_meter_; }
 
   RuntimeCounters Counters(int cpu) const override;
   int64_t CountTasks() const override { return tasks_.value(); }
@@ -88,6 +92,7 @@ class CentralizedBase : public RuntimeBase {
   void NeedUpkeep() { upkeep_due_.store(true, std::memory_order_relaxed); }
   bool TakeUpkeepDue() { return upkeep_due_.exchange(false, std::memory_order_acquire); }
 
+  LoopMeter loop_meter_;
   // What it knows of CPUs: those that no other class has, as far as it has been told.
   CpuSet available_;
   CpuSet unavailable_;  // cpus() without those

@@ -134,6 +134,10 @@ void CentralizedRuntime<Policy>::Reap(CpuState& c, Time now) {
       continue;
     }
     on.pending = false;
+    if (on.request->succeeded()) [[likely]] {
+      Succeeded(c, cpu, now);
+      continue;
+    }
     const Outcome outcome = on.request->Finish();
     const bool timed_out = on.request->state() == GHOST_TXN_ABORTED;
     results_.push_back({cpu, timed_out ? Outcome::kCpuUnavailable : outcome});

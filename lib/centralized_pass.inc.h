@@ -11,6 +11,7 @@ template <typename Policy>
 StepResult CentralizedRuntime<Policy>::Step(int cpu, Time now) {
   CpuState& c = *cpus_[cpu];
   if (cpu != global_cpu()) return SatelliteStep(c, now);
+  loop_meter_.Begin(now, /*real=*/c.agent != nullptr);
   while (!Pass(c, now)) [[unlikely]] {
       Upkeep(c, now);
       if (stopping()) return StepResult::kYielded;
@@ -64,6 +65,7 @@ template <typename Policy>
       OnCpuMessage(message.cpu, std::is_same_v<M, CpuAvailable>, now);
     }
   });
+  loop_meter_.MessagesRead();
   handled_ = drained.messages;
   if (drained.messages != 0) {
     c.counters.messages.Add(drained.messages);
@@ -88,6 +90,7 @@ template <typename Policy>
       if (HintSource* source = hints(); source != nullptr) source->SetHasWork(task->gtid_);
     }
   }
+  loop_meter_.End();
   if (c.agent_word.boosted_priority() || heir() >= 0) [[unlikely]]
     return ConsiderLeaving(c, now);
   if (asks) {

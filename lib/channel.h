@@ -67,6 +67,8 @@ class Channel {
   Channel(Channel&&) = default;
   Channel& operator=(Channel&&) = default;
 
+  // Nothing has come since the last Peek that found nothing.
+  bool Quiet() const { return slot_ == limit_ && LoadShared<Order::kAcquire>(ring_->head) == tail_; }
   // Shows the first message without taking it.
   Result Peek(MessageView* view) {
     for (;;) {

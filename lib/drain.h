@@ -24,8 +24,9 @@ struct Drained {
 // is drained is left to the next pass: the barrier will have moved.
 template <typename Handle>
 [[gnu::always_inline]] inline Drained DrainMessages(Channel& channel, Handle handle) {
-  const uint32_t limit = channel.num_elements();
   Drained drained;
+  if (channel.Quiet()) return drained;
+  const uint32_t limit = channel.num_elements();
   uint32_t left = limit;
   uint32_t left_at_new = 0;  // when a TASK_NEW stopped it; else 0
   MessageView view;

@@ -213,6 +213,7 @@ absl::Status RuntimeBody::Stop() {
   const bool keep = enclave_->created_here() && !alone.valid() && Exists(directory);
   runtime_->Stop();
   if (options_.print_counters) PrintCounters();
+  if (options_.at_end) options_.at_end(*runtime_);
   if (keep) {
     enclave_->Keep();
     std::cerr << options_.program << ": " << directory << " is left to the agent that waits for it" << std::endl;

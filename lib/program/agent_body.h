@@ -61,6 +61,7 @@ class RuntimeBody : public AgentBody {
     bool print_counters = false;          // to stderr, at the end
     MakeRuntime make_runtime;
     HandleProgramRpc handle_rpc = nullptr;
+    std::function<void(Runtime&)> at_end = nullptr;  // once agents have ended
   };
   // `kernel` must outlive it.
   RuntimeBody(Kernel* kernel, Options options) : kernel_(kernel), options_(std::move(options)) {}

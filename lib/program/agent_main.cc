@@ -223,7 +223,8 @@ absl::StatusOr<int> Run(const AgentProgram& program) {
                                   .handover_timeout = absl::GetFlag(FLAGS_handover_timeout),
                                   .print_counters = absl::GetFlag(FLAGS_stats),
                                   .make_runtime = program.make_runtime,
-                                  .handle_rpc = program.handle_rpc};
+                                  .handle_rpc = program.handle_rpc,
+                                  .at_end = program.at_end};
   GHOST_ASSIGN_OR_RETURN(const Topology topology, Topology::OfKernel(kernel.get()));
   if (options.enclave.empty()) {
     GHOST_ASSIGN_OR_RETURN(options.cpus, CpusToSchedule(topology));

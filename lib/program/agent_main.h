@@ -50,6 +50,8 @@ struct AgentProgram {
   std::function<absl::Status()> check_flags = nullptr;
   // Requests of its own, from its parent and from ghostctl; in ap_rpc. Null: it has none.
   HandleProgramRpc handle_rpc = nullptr;
+  // Called in the process that schedules, once it has ended that as it was asked to. Null: nothing to say.
+  std::function<void(Runtime&)> at_end = nullptr;
   // Called before "Initializing..." is said, with the CPUs to schedule; with --enclave, which has its own, they are
   // empty. An error of it (with its hint) ends the program. Null: nothing to check or to say.
   std::function<absl::Status(const Topology&, const CpuSet& cpus)> before_start = nullptr;

@@ -15,6 +15,7 @@
 declare -A S_AGENTS=(
   [fifo_per_cpu]="$BIN/fifo_per_cpu_agent"
   [fifo_centralized]="$BIN/fifo_centralized_agent"
+  [sol]="$BIN/agent_sol"
   [cfs]="$BIN/agent_cfs"
   [exp]="$BIN/agent_exp"
   [shinjuku]="$BIN/agent_shinjuku"
