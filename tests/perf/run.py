@@ -18,7 +18,7 @@ def parse():
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print Markdown (the default)")
     form.add_argument("--json", action="store_true", help="print JSON")
-    form.add_argument("--update", action="store_true", help="write the instructions to " + LIMITS + ", for the ratchet")
+    form.add_argument("--update", action="store_true", help="write %s, for the ratchet; no filter" % LIMITS)
     parser.add_argument("--no-time", action="store_true", help="count instructions only")
     return parser.parse_args()
 
@@ -26,7 +26,8 @@ def parse():
 def main():
     arguments = parse()
     try:
-        counts = instructions.count(BINARY, arguments.filter)
+        pattern = ratchet.FILTER if arguments.update else arguments.filter
+        counts = instructions.count(BINARY, pattern)
         times = {} if arguments.no_time or arguments.update else instructions.time(BINARY, arguments.filter)
     except instructions.Failed as failed:
         what, hint = failed.args
