@@ -139,20 +139,20 @@ class TaskPool {
  public:
   explicit TaskPool(int initial) { Grow(initial); }
 
-  // A task as its constructor leaves it.
+  // A task as its constructor leaves it. (TaskBase's next_: a policy's task may have another one, from a list's hook.)
   Task* Allocate() {
     std::lock_guard<std::mutex> lock(mutex_);
     if (free_ == nullptr) Grow(kChunk);
     Task* task = free_;
-    free_ = static_cast<Task*>(task->next_);
-    task->next_ = nullptr;
+    free_ = static_cast<Task*>(task->TaskBase::next_);
+    task->TaskBase::next_ = nullptr;
     return task;
   }
   void Free(Task* task) {
     task->~Task();
     new (task) Task();
     std::lock_guard<std::mutex> lock(mutex_);
-    task->next_ = free_;
+    task->TaskBase::next_ = free_;
     free_ = task;
   }
 
@@ -163,7 +163,7 @@ class TaskPool {
     chunks_.push_back(std::make_unique<Task[]>(count));
     for (int i = 0; i < count; ++i) {
       Task* task = &chunks_.back()[i];
-      task->next_ = free_;
+      task->TaskBase::next_ = free_;
       free_ = task;
     }
   }

@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "boost/intrusive/list.hpp"
 #include "gtest/gtest.h"
 #include "lib/testing/mock_kernel.h"
 #include "lib/testing/task_test_peer.h"
@@ -79,6 +80,21 @@ TEST(TaskPool, TasksAreFreshAndNeverTheSame) {
   pool.Free(reused);
   EXPECT_EQ(pool.Allocate(), reused);
   EXPECT_EQ(reused->payload, 7);
+}
+
+// Whose hook has members of the same names as TaskBase.
+struct HookedTask : TaskBase, boost::intrusive::list_base_hook<> {};
+
+TEST(TaskPool, TakesATaskThatIsALinkOfAListItself) {
+  TaskPool<HookedTask> pool(1);
+  HookedTask* first = pool.Allocate();
+  HookedTask* second = pool.Allocate();
+  EXPECT_NE(first, second);
+  boost::intrusive::list<HookedTask> list;
+  list.push_back(*first);
+  list.pop_front();
+  pool.Free(first);
+  EXPECT_EQ(pool.Allocate(), first);
 }
 
 TEST(TaskList, FirstInFirstOut) {

@@ -1,6 +1,7 @@
 #include "util/ghostsim_policies.h"
 
 #include "schedulers/cfs/cfs_policy.h"
+#include "schedulers/examples/weighted_rr/weighted_rr_policy.h"
 #include "schedulers/fifo/per_cpu/fifo_policy.h"
 
 namespace ghost::sim {
@@ -9,6 +10,7 @@ namespace {
 const PolicyEntry kPolicies[] = {
     {"cfs", "fair shares of each CPU by nice values", PerCpuScheduler<CfsPolicy>::Make},
     {"fifo_per_cpu", "a FIFO per CPU, each task until it blocks", PerCpuScheduler<FifoPolicy>::Make},
+    {"weighted_rr", "in turn on each CPU, each for its weight", PerCpuScheduler<WeightedRrPolicy>::Make},
 };
 
 }  // namespace
