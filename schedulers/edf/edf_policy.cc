@@ -10,10 +10,10 @@ namespace {
 
 constexpr int64_t kNever = INT64_MAX;
 
-// Whether who joins for this reason was interrupted, or may be waited for.
+// Whether who joins for this reason was interrupted, or about to run, or may be waited for.
 bool Boosts(EnqueueReason reason) {
   return reason == EnqueueReason::kPreempted || reason == EnqueueReason::kWoken ||
-         reason == EnqueueReason::kSliceExpired;
+         reason == EnqueueReason::kSliceExpired || reason == EnqueueReason::kCommitFailed;
 }
 
 int64_t SaturatedSum(int64_t a, int64_t b) {
@@ -49,14 +49,27 @@ bool EdfPolicy::GoesBefore(const Task& waiting, const Task& running) const {
   return by_deadline() && waiting.hint.deadline < running.hint.deadline;
 }
 
+void EdfPolicy::Queue::Insert(Task* task) {
+  if (!task->is_last()) {
+    hinted.insert(hinted.end(), *task);  // mostly it is: later work has later deadlines
+  } else {
+    last.insert(task->boosted ? last.begin() : last.end(), *task);
+  }
+}
+
+void EdfPolicy::Queue::Erase(Task* task) {
+  if (task->is_last()) {
+    last.erase(last.iterator_to(*task));
+  } else {
+    hinted.erase(hinted.iterator_to(*task));
+  }
+}
+
 // -- Who waits --
 
 void EdfPolicy::Enqueue(Task* task, EnqueueReason reason, Time) {
-  // Whose commit failed is where it was.
-  if (reason != EnqueueReason::kCommitFailed) {
-    task->boosted = Boosts(reason);
-    task->key.order = ++last_order_;
-  }
+  task->boosted = Boosts(reason);
+  task->key.order = task->boosted ? --first_order_ : ++last_order_;
   task->hint.has_work ? Join(task) : Pause(task);
 }
 
@@ -72,13 +85,13 @@ void EdfPolicy::Join(Task* task) {
   task->group = groups_.Find(task->allowed());
   Queue& queue = queues_[task->group];
   if (queue.empty()) groups_.SetWaiting(task->group, true);
-  Insert(&queue, task);
+  queue.Insert(task);
   changed_ = true;
 }
 
 void EdfPolicy::Leave(Task* task) {
   Queue& queue = queues_[task->group];
-  queue.erase(queue.iterator_to(*task));
+  queue.Erase(task);
   if (queue.empty()) groups_.SetWaiting(task->group, false);
   task->place = Place::kNowhere;
 }
@@ -101,7 +114,7 @@ void EdfPolicy::StartRunning(Task* task, Time now) {
   if (task->hint.has_work) {
     task->place = Place::kRunning;
     task->key = KeyOf(*task);
-    Insert(&running_, task);
+    running_.Insert(task);
   } else {
     task->place = Place::kLeaving;
     leaving_.push_back(*task);
@@ -112,7 +125,7 @@ void EdfPolicy::OnStopped(int, Task* task, Time now) { StopRunning(task, now); }
 
 void EdfPolicy::StopRunning(Task* task, Time now) {
   if (task->place == Place::kRunning) {
-    running_.erase(running_.iterator_to(*task));
+    running_.Erase(task);
     task->elapsed_ns += Time::NanosecondsBetween(task->since, now);
     while (task->estimate_ns != 0 && task->estimate_ns < task->elapsed_ns) {
       task->estimate_ns = SaturatedSum(task->estimate_ns, task->estimate_ns);
@@ -163,9 +176,10 @@ void EdfPolicy::OnAffinityChanged(Task* task) {
 // -- The pass --
 
 void EdfPolicy::Schedule(Plan<Task>& plan) {
-  StartRepeating(plan);
-  TakeFromThoseWithoutWork(plan);
-  groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, nullptr); });
+  if (!done_.empty()) StartRepeating(plan);
+  if (!leaving_.empty()) TakeFromThoseWithoutWork(plan);
+  if (!groups_.SomebodyWaits()) return;
+  if (!plan.idle().empty()) groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, nullptr); });
   if (changed_) Preempt(plan);
 }
 
@@ -188,18 +202,26 @@ void EdfPolicy::TakeFromThoseWithoutWork(Plan<Task>& plan) {
   }
 }
 
+// The weakest lose first.
 void EdfPolicy::Preempt(Plan<Task>& plan) {
   changed_ = false;
-  for (auto task = running_.rbegin(); task != running_.rend() && groups_.SomebodyWaits(); ++task) {
-    // What nobody wants who may run everywhere, nobody wants elsewhere either.
-    if (CanBeStopped(plan, *task) && !Give(plan, task->cpu, &*task) && !groups_.SomebodyHasLessChoice()) return;
+  for (const Task& task : running_.last) {
+    if (!PreemptTask(plan, task)) return;
   }
+  for (auto task = running_.hinted.rbegin(); task != running_.hinted.rend(); ++task) {
+    if (!PreemptTask(plan, *task)) return;
+  }
+}
+
+bool EdfPolicy::PreemptTask(Plan<Task>& plan, const Task& task) {
+  if (CanBeStopped(plan, task) && !Give(plan, task.cpu, &task)) return groups_.SomebodyHasLessChoice();
+  return groups_.SomebodyWaits();
 }
 
 EdfPolicy::Task* EdfPolicy::FirstAt(int cpu) {
   Task* first = nullptr;
   groups_.ForEachAt(cpu, [&](int group) {
-    Task& task = *queues_[group].begin();
+    Task& task = queues_[group].First();
     if (first == nullptr || task.key < first->key) first = &task;
   });
   return first;

@@ -22,8 +22,8 @@
 // both, and whoever was interrupted first of his quality of service (there: of all, so that he is in the way of a
 // higher one).
 //
-// Pure: see lib/centralized_policy.h, which also says who calls it. Cost of a pass: O(decisions x log tasks), and
-// O(CPUs) after a change while tasks wait that may not run everywhere.
+// Pure: see lib/centralized_policy.h, which also says who calls it. Cost of a pass: O(decisions x log tasks), where
+// only tasks with hints count, and O(CPUs) after a change while tasks wait that may not run everywhere.
 #ifndef GHOST_SCHEDULERS_EDF_EDF_POLICY_H_
 #define GHOST_SCHEDULERS_EDF_EDF_POLICY_H_
 
@@ -80,7 +80,7 @@ class EdfPolicy {
   };
 
   using Link = boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
-  using AsideLink = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
+  using ListLink = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
   struct Task : TaskBase {
     WorkHint hint = {.deadline = Time::Infinite()};
     bool hinted = false;
@@ -93,8 +93,10 @@ class EdfPolicy {
     int64_t elapsed_ns = 0;   // on CPUs, of this piece of work
     int64_t estimate_ns = 0;  // of this piece of work; 0: unknown
     Statistics statistics;
-    Link link;             // kWaiting, kRunning
-    AsideLink aside_link;  // kDone, kLeaving
+    Link link;           // kWaiting, kRunning: with hints
+    ListLink list_link;  // the same without; kDone, kLeaving
+    // Neither a deadline nor a quality of service above others'.
+    bool is_last() const { return key.service == ~uint64_t{0} && key.when_ns == INT64_MAX; }
   };
 
   EdfPolicy(const PolicyConfig& config, const Options& options);
@@ -113,19 +115,29 @@ class EdfPolicy {
   struct ByKey {
     bool operator()(const Task& a, const Task& b) const { return a.key < b.key; }
   };
-  using Queue =
+  using Tree =
       boost::intrusive::multiset<Task, boost::intrusive::member_hook<Task, Link, &Task::link>,
                                  boost::intrusive::compare<ByKey>, boost::intrusive::constant_time_size<false>>;
-  using List = boost::intrusive::list<Task, boost::intrusive::member_hook<Task, AsideLink, &Task::aside_link>,
+  using List = boost::intrusive::list<Task, boost::intrusive::member_hook<Task, ListLink, &Task::list_link>,
                                       boost::intrusive::constant_time_size<false>>;
+
+  // Waiting or running tasks in order. Those without hints are the last, in the order of their coming: no tree is
+  // needed for them.
+  struct Queue {
+    Tree hinted;
+    List last;
+
+    bool empty() const { return hinted.empty() && last.empty(); }
+    Task& First() { return hinted.empty() ? last.front() : *hinted.begin(); }
+    void Insert(Task* task);
+    void Erase(Task* task);
+  };
 
   bool by_deadline() const { return preempt_earlier_deadline_.Get() != 0; }
   Key KeyOf(const Task& task) const;
   // Whether a waiting task is to have the CPU of a running one.
   bool GoesBefore(const Task& waiting, const Task& running) const;
 
-  // Most come in the order in which they go: that is O(1).
-  static void Insert(Queue* queue, Task* task) { queue->insert(queue->end(), *task); }
   void Join(Task* task);
   void Leave(Task* task);
   void Pause(Task* task);
@@ -139,6 +151,8 @@ class EdfPolicy {
   void StartRepeating(Plan<Task>& plan);
   void TakeFromThoseWithoutWork(Plan<Task>& plan);
   void Preempt(Plan<Task>& plan);
+  // Gives the CPU of a running task to a waiting one that goes before it. False: it is no use to look at stronger ones.
+  bool PreemptTask(Plan<Task>& plan, const Task& task);
 
   // The first task in order that may run on `cpu`, or null.
   Task* FirstAt(int cpu);
@@ -152,8 +166,8 @@ class EdfPolicy {
   Tunable preempt_earlier_deadline_;
   AffinityGroups groups_;
   std::vector<Queue> queues_;  // by group
-  int64_t last_order_ = 0;
-  Queue running_;  // the last is the one to lose its CPU
+  int64_t first_order_ = 0, last_order_ = 0;
+  Queue running_;
   List leaving_;
   List done_;
   bool changed_ = false;  // since Preempt has looked

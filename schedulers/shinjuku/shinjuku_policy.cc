@@ -146,13 +146,14 @@ void ShinjukuPolicy::OnAffinityChanged(Task* task) {
 // -- The pass --
 
 void ShinjukuPolicy::Schedule(Plan<Task>& plan) {
-  WakeParked(plan);
-  TakeFromThoseWithoutWork(plan);
-  groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, 0); });
-  if (slice_ns_ != slice_.Get() || changed_ || plan.now() >= look_again_) Preempt(plan);
+  if (!parked_.empty()) WakeParked(plan);
+  if (!leaving_.empty()) TakeFromThoseWithoutWork(plan);
+  if (!groups_.SomebodyWaits()) return;
+  if (!plan.idle().empty()) groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, 0); });
+  if (changed_ || plan.now() >= look_again_ || slice_ns_ != slice_.Get()) Preempt(plan);
   plan.LookAgain(look_again_);
   // Who gets a CPU now has used its slice then.
-  if (!plan.planned_cpus().empty() && groups_.SomebodyWaits()) plan.LookAgain(After(plan.now(), slice_ns_));
+  if (!plan.planned_cpus().empty()) plan.LookAgain(After(plan.now(), slice_ns_));
 }
 
 void ShinjukuPolicy::WakeParked(Plan<Task>& plan) {
