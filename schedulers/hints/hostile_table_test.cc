@@ -176,7 +176,7 @@ TEST_F(HostileTest, GarbageInItemsAndClassesOnly) {
     }
   });
   const int before = judge_->count();
-  PollUntil([&] { return judge_->count() > before + 10'000; });
+  PollUntil([&] { return judge_->count() > before + 1'000; });
   EndTasks();
 }
 
@@ -187,7 +187,8 @@ TEST_F(HostileTest, AlwaysAnOverflow) {
       for (int i = 0; i < 1000; ++i) __atomic_store_n(overflow, 1, __ATOMIC_RELAXED);
     }
   });
-  PollUntil([&] { return hints_.num_overflows() > 10'000; });
+  // Where both share a CPU that is one each time that the client had it.
+  PollUntil([&] { return hints_.num_overflows() > 20; });
   EndTasks();
 }
 
