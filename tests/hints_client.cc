@@ -23,6 +23,7 @@ int main() {
   });
   while (done < 1000) {
     if (!hints.IsRunnable(kWorker)) hints.MarkRunnable(kWorker, /*deadline=*/absl::Microseconds(100));
+    std::this_thread::yield();
   }
   worker.join();
   std::printf("%d pieces of work are done\n", done.load());
