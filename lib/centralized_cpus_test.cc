@@ -112,11 +112,13 @@ class FakeHints : public HintSource {
     for (const auto& [gtid, hint] : std::exchange(pending, {})) visitor->OnHint(gtid, hint);
     return std::exchange(content, true);
   }
+  Time NextPoll(Time) override { return next_poll; }
   void Upkeep() override { log.push_back("upkeep"); }
   void SetHasWork(int64_t gtid) override { log.push_back(absl::StrCat("work ", gtid >> 41)); }
 
   std::vector<std::pair<int64_t, WorkHint>> pending;
   bool content = true;
+  Time next_poll = Time::Infinite();
   std::vector<std::string> log;
 };
 
@@ -137,6 +139,27 @@ TEST_F(CentralizedTest, HintsReachThePolicy) {
   mock_->PostDead(kA);
   Step();
   EXPECT_THAT(hints->log, ElementsAre("gone 100", "upkeep"));
+}
+
+TEST_F(CentralizedTest, HintsThatComeWithoutAMessageAreNotSleptThrough) {
+  auto hints = std::make_shared<FakeHints>();
+  Start({.idle_poll = absl::Microseconds(50), .hints = hints});
+  mock_->PostNew(kA, /*runnable=*/false);
+  Step(1);
+  // It sleeps until then.
+  hints->next_poll = Time::FromNanoseconds(500'000);
+  EXPECT_EQ(Step(100'000), StepResult::kYielded);
+  EXPECT_EQ(mock_->timer().when_ns, 500'000);
+  mock_->ResetCalls();
+  EXPECT_EQ(Step(500'000), StepResult::kYielded);
+  EXPECT_EQ(mock_->calls().Total(), 0);  // the time is now: no sleep
+  // What was told keeps it awake for a while.
+  hints->pending = {{kA, {.qos = 7}}};
+  EXPECT_EQ(Step(600'000), StepResult::kPolled);
+  EXPECT_EQ(Step(640'000), StepResult::kPolled);
+  hints->next_poll = Time::FromNanoseconds(900'000);
+  EXPECT_EQ(Step(700'000), StepResult::kYielded);
+  EXPECT_EQ(mock_->timer().when_ns, 900'000);
 }
 
 TEST_F(CentralizedTest, DumpSaysWhoRunsWhere) {

@@ -109,7 +109,11 @@ inline StepResult CentralizedRuntime<Policy>::Rest(CpuState& c, Time now) {
   if (kAsynchronous && !pending_.empty()) look_again_ = now;
   if (Time::NanosecondsBetween(busy_at_, now) < idle_poll_ns() || !pending_.empty()) [[likely]]
     return StepResult::kPolled;
-  return Sleep(c, barrier_, now, look_again_, 0);
+  Time until = look_again_;
+  if constexpr (kHasHints) {
+    if (HintSource* source = hints(); source != nullptr) until = std::min(until, source->NextPoll(now));
+  }
+  return Sleep(c, barrier_, now, until, 0);
 }
 
 // Another class wants the CPU of the global agent.
@@ -248,6 +252,7 @@ void CentralizedRuntime<Policy>::OnHint(int64_t gtid, const WorkHint& hint) {
   if constexpr (kHasHints) {
     if (Task* task = keeper_.Find(gtid); task != nullptr && task->state_ != TaskState::kGone) {
       policy_.OnHint(task, hint, now_);
+      ++handled_;
     }
   }
 }

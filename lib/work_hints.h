@@ -44,6 +44,12 @@ class HintSource {
   // Tells what has changed since the last call. In the pass: bounded, no I/O, no allocation; its cost is that of the
   // changes. Returns false if something needs attention outside of a pass (Upkeep).
   virtual bool Poll(Visitor* visitor) = 0;
+  // Until when nobody need poll: an application wakes nobody when it writes a hint. Asked by a scheduler that is about
+  // to sleep until the next message; infinite: there is nothing that could be told without one.
+  virtual Time NextPoll(Time now) {
+    (void)now;
+    return Time::Infinite();
+  }
   // What does not fit a pass.
   virtual void Upkeep() = 0;
 

@@ -119,10 +119,21 @@ bool PrioTableHints::Poll(Visitor* visitor) {
     if (next_table_ >= tables_.size()) next_table_ = 0;
     budget -= tables_[next_table_++]->Poll(visitor, budget, wall_clock_ahead_ns_);
   }
-  return looking_.empty() || ++polls_ % kPollsBetweenUpkeeps != 0;
+  if (budget < kMaxReads) has_told_ = true;
+  return looking_.empty() || (++polls_ % kPollsBetweenUpkeeps != 0 && !look_is_due_);
+}
+
+Time PrioTableHints::NextPoll(Time now) {
+  Time next = Time::Infinite();
+  for (const Process* process : looking_) next = std::min(next, process->next_look);
+  if (now >= next) look_is_due_ = true;
+  if (std::exchange(has_told_, false)) told_at_ = now;
+  if (!tables_.empty()) next = std::min(next, now + std::clamp((now - told_at_) / 8, kMinRest, kMaxRest));
+  return next;
 }
 
 void PrioTableHints::Upkeep() {
+  look_is_due_ = false;
   if (looking_.empty()) return;
   constexpr size_t kMaxAsked = 16;
   const Time now = Time::Now();

@@ -39,6 +39,10 @@ class PrioTableHints final : public HintSource {
   static constexpr absl::Duration kMaxPause = absl::Milliseconds(500);
   // While there is something to look for, every so many Polls ask for Upkeep.
   static constexpr uint32_t kPollsBetweenUpkeeps = 256;
+  // How long a scheduler that has nothing to do may let tables be: an eighth of the time for which they have told
+  // nothing, between these.
+  static constexpr absl::Duration kMinRest = absl::Microseconds(50);
+  static constexpr absl::Duration kMaxRest = absl::Milliseconds(1);
   // Items that one Poll reads at most, of all tables.
   static constexpr int kMaxReads = 512;
 
@@ -50,6 +54,7 @@ class PrioTableHints final : public HintSource {
   void OnTaskNew(int64_t gtid) override;
   void OnTaskGone(int64_t gtid) override;
   bool Poll(Visitor* visitor) override;
+  Time NextPoll(Time now) override;
   void Upkeep() override;
   void SetHasWork(int64_t gtid) override;
 
@@ -78,6 +83,9 @@ class PrioTableHints final : public HintSource {
   size_t next_look_ = 0;   // in looking_: where Upkeep goes on
   size_t next_table_ = 0;  // in tables_: where Poll goes on
   uint32_t polls_ = 0;
+  bool look_is_due_ = false;
+  bool has_told_ = false;  // since the last NextPoll
+  Time told_at_;
   int64_t wall_clock_ahead_ns_ = 0;
   uint64_t num_looks_ = 0;
 };

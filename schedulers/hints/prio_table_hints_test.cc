@@ -139,6 +139,34 @@ TEST_F(PrioTableHintsTest, ATableThatIsNotReady) {
   EXPECT_TRUE(Run([&] { return recorder_.count() > 0; }));
 }
 
+TEST_F(PrioTableHintsTest, HowLongItNeedNotBePolled) {
+  Time now = Time::Now();
+  EXPECT_EQ(hints_.NextPoll(now), Time::Infinite());
+  // While a table is looked for: until the next look, which Upkeep does.
+  hints_.OnTaskNew(Task(1));
+  const Time look = hints_.NextPoll(now);
+  EXPECT_GT(look, now);
+  EXPECT_LE(look, Time::Now() + PrioTableHints::kMaxPause);
+  EXPECT_TRUE(hints_.Poll(&recorder_));
+  EXPECT_EQ(hints_.NextPoll(look), look);
+  EXPECT_FALSE(hints_.Poll(&recorder_));
+  PrioTableHelper client(1, 1);
+  Name(client, 0, Task(1));
+  EXPECT_TRUE(Run([&] { return recorder_.TakeCount() > 0; }));
+  // With a table: soon after it has told something, less often when it is quiet.
+  now = Time::Now();
+  EXPECT_EQ(hints_.NextPoll(now), now + PrioTableHints::kMinRest);
+  now = now + absl::Milliseconds(4);
+  EXPECT_EQ(hints_.NextPoll(now), now + absl::Microseconds(500));
+  now = now + absl::Hours(4);
+  EXPECT_EQ(hints_.NextPoll(now), now + PrioTableHints::kMaxRest);
+  client.MarkIdle(0);
+  EXPECT_EQ(Poll(), 1);
+  EXPECT_EQ(hints_.NextPoll(now), now + PrioTableHints::kMinRest);
+  hints_.OnTaskGone(Task(1));
+  EXPECT_EQ(hints_.NextPoll(now), Time::Infinite());
+}
+
 TEST_F(PrioTableHintsTest, AnItemMaySpeakForAnother) {
   PrioTableHelper client(2, 1);
   client.SetWorkClass(0, {.qos = 4});

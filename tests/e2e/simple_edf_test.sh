@@ -39,6 +39,12 @@ else
 fi
 t_pass
 
+t_begin "the client of docs/prio-table.md, a task from its first instruction on: its table comes later"
+timeout 100 bash -c "echo \$\$ >$(e_enclave_of agent)/tasks && exec $BIN/tests/hints_client" >"$T/client.out" ||
+  t_fail "exit status $?: $(cat "$T/client.out")"
+[ "$(cat "$T/client.out")" = "1000 pieces of work are done" ] || t_fail "$(cat "$T/client.out")"
+t_pass
+
 t_begin "flags out of range: exit status 2"
 for flag in --spin_threads=0 --spin_threads=100001 --spin_msec=0 --spin_msec=60001; do refuses 2 "between" "$flag"; done
 refuses 2 "scale" --scale=1.5
