@@ -68,7 +68,26 @@ set_counts() {
   e_stop agent INT || t_fail
 }
 
+# ran NAME...: whether each of these processes has computed for 0.2 s.
+ran() {
+  local name
+  for name in "$@"; do
+    [ "$(cut -d' ' -f14 "/proc/${PID[$name]}/stat")" -ge 20 ] || return 1
+  done
+}
+
 case $AGENT in
+  agent_shinjuku)
+    t_begin "two programs without hints that never sleep take turns on one CPU"
+    e_agent agent --ghost_cpus=0-1 --preemption_time_slice=1ms || t_fail
+    enclave=$(e_enclave_of agent)
+    for name in one two; do
+      e_start "$name" bash -c "echo \$\$ > $enclave/tasks; end=\$((SECONDS + 60)); while ((SECONDS < end)); do :; done"
+    done
+    e_until 30 ran one two || t_fail "$(cat "/proc/${PID[one]}/stat" "/proc/${PID[two]}/stat")"
+    e_stop one KILL && e_stop two KILL && e_stop agent INT || t_fail
+    t_pass
+    ;;&
   agent_shinjuku)
     t_begin "--firstcpu and --ncpus: a range of CPUs"
     e_agent agent --firstcpu=1 --ncpus=3 || t_fail
