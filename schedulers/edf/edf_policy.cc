@@ -68,9 +68,13 @@ void EdfPolicy::Queue::Erase(Task* task) {
 // -- Who waits --
 
 void EdfPolicy::Enqueue(Task* task, EnqueueReason reason, Time) {
-  task->boosted = Boosts(reason);
-  task->key.order = task->boosted ? --first_order_ : ++last_order_;
+  ComesNow(task, Boosts(reason));
   task->hint.has_work ? Join(task) : Pause(task);
+}
+
+void EdfPolicy::ComesNow(Task* task, bool boosted) {
+  task->boosted = boosted;
+  task->key.order = boosted ? --first_order_ : ++last_order_;
 }
 
 void EdfPolicy::Dequeue(Task* task) {
@@ -147,7 +151,7 @@ void EdfPolicy::OnHint(Task* task, const WorkHint& hint, Time now) {
   task->hint = hint;
   task->hinted = true;
   if (hint.has_work) StartPiece(task);
-  task->key.order = ++last_order_;
+  ComesNow(task, /*boosted=*/false);
   if (on_cpu) {
     StartRunning(task, now);
   } else if (place != Place::kNowhere) {
@@ -170,6 +174,7 @@ void EdfPolicy::FinishPiece(Task* task, Time now) {
 void EdfPolicy::OnAffinityChanged(Task* task) {
   if (task->place != Place::kWaiting) return;
   Leave(task);
+  ComesNow(task, task->boosted);
   Join(task);
 }
 
@@ -189,7 +194,7 @@ void EdfPolicy::StartRepeating(Plan<Task>& plan) {
     done_.pop_front();
     task->hint.has_work = true;
     task->hint.deadline = Time::FromNanoseconds(SaturatedSum(plan.now().ns(), task->hint.period_ns));
-    task->key.order = ++last_order_;
+    ComesNow(task, /*boosted=*/false);
     StartPiece(task);
     plan.SetHasWork(task);
     Join(task);

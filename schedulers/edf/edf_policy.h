@@ -138,6 +138,8 @@ class EdfPolicy {
   // Whether a waiting task is to have the CPU of a running one.
   bool GoesBefore(const Task& waiting, const Task& running) const;
 
+  // Its place among equals: the last, or the first.
+  void ComesNow(Task* task, bool boosted);
   void Join(Task* task);
   void Leave(Task* task);
   void Pause(Task* task);

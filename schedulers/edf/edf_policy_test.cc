@@ -364,6 +364,20 @@ TEST_F(EdfOnCpusTest, AffinityIsRespected) {
   EXPECT_THAT(run_.Running(), ElementsAre(1, 4, 2, 3));
 }
 
+TEST_F(EdfOnCpusTest, TheOrderOfComingCountsAcrossAffinities) {
+  for (int cpu : {1, 2, 3, 4}) run_.New(100 + cpu, {cpu});
+  EXPECT_EQ(run_.Pass(), 4);
+  run_.New(1, {1, 2});
+  run_.New(2);
+  run_.New(3, {1});
+  run_.SetAllowed(1, {1, 3});  // comes now
+  for (int64_t expected : {2, 3, 1}) {
+    run_.Block(run_.Running(1));
+    EXPECT_EQ(run_.Pass(), 1);
+    EXPECT_EQ(run_.Running(1), expected);
+  }
+}
+
 // -- The theory --
 
 struct Periodic {
