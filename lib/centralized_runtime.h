@@ -38,6 +38,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "boost/container/static_vector.hpp"
 #include "kernel/abi/message.h"
 #include "kernel/ghost_uapi.h"
 #include "lib/centralized_base.h"
@@ -167,10 +168,13 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   std::vector<std::unique_ptr<CpuState>> cpus_;  // by cpu; null for those that are not the enclave's
   Plan<Task> plan_;
   CommitGroup group_;
-  const bool looks_at_words_;    // no message says which CPUs can be had
-  std::vector<Result> results_;  // of the commit under way
-  std::vector<int> pending_;     // CPUs whose transactions are open (asynchronous), in the order of their opening
-  CpuSet forbidden_;             // CPUs whose tasks may not run there any more
+  const bool looks_at_words_;  // no message says which CPUs can be had
+  // Room for all CPUs, so that adding one is a store.
+  template <typename T>
+  using PerCpuList = boost::container::static_vector<T, CpuSet::kMaxCpus>;
+  PerCpuList<Result> results_;  // of the commit under way
+  PerCpuList<int> pending_;     // CPUs whose transactions are open (asynchronous), in the order of their opening
+  CpuSet forbidden_;            // CPUs whose tasks may not run there any more
   TasksAtHome all_;
   size_t num_tasks_reserved_ = 0;
   absl::flat_hash_set<int64_t> displaced_;  // gtids: may run on the global agent's CPU alone, so they run anywhere

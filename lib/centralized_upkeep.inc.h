@@ -19,8 +19,6 @@ CentralizedRuntime<Policy>::CentralizedRuntime(Enclave* enclave, RuntimeOptions 
   acting_cpu_ = global_cpu();
   const size_t num_cpus = static_cast<size_t>(enclave->cpus().Last()) + 1;
   cpus_.resize(num_cpus);
-  results_.reserve(num_cpus);
-  pending_.reserve(num_cpus);
   for (int cpu : enclave->cpus()) cpus_[cpu] = std::make_unique<CpuState>(cpu);
   for (int cpu : enclave->cpus()) Vacate(cpu);
   ReserveTasks(static_cast<size_t>(this->options().initial_tasks));

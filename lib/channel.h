@@ -70,7 +70,7 @@ class Channel {
   // Nothing has come since the last Peek that found nothing.
   bool Quiet() const { return slot_ == limit_ && LoadShared<Order::kAcquire>(ring_->head) == tail_; }
   // Shows the first message without taking it.
-  Result Peek(MessageView* view) {
+  [[gnu::always_inline]] Result Peek(MessageView* view) {
     for (;;) {
       if (slot_ == limit_) [[unlikely]] {
         if (const Result result = Refill(); result != Result::kMessage) return result;
