@@ -61,16 +61,22 @@ class Scene {
     Decide();
     Decide();
   }
-  void Hold(bool hold) { Held<Policy>::hold = hold; }
+  void StepUndecided() {
+    Held<Policy>::hold = true;
+    Step();
+    Held<Policy>::hold = false;
+  }
   void Advance(int64_t ns) { now_ns_ += ns; }
 
-  // The task of the first CPU blocks, and one that has slept, if any, wakes.
-  void SwapSleeper() {
-    int cpu = 1 + static_cast<int>(turns_++ % running_);
-    const int64_t gtid = mock().txn(cpu).gtid;
-    mock().Post(TaskBlocked{.gtid = gtid, .runtime_ns = RuntimeNs(), .cpu = cpu});
-    if (sleeper_ != 0) mock().Post(TaskWakeup{.gtid = sleeper_, .deferrable = true});
-    sleeper_ = gtid;
+  // The task of a CPU, another one each time, blocks; who blocked the last time waits again by then.
+  void BlockOne() {
+    if (sleeper_ != 0) {
+      mock().Post(TaskWakeup{.gtid = sleeper_, .deferrable = true});
+      StepUndecided();
+    }
+    const int cpu = 1 + static_cast<int>(turns_++ % running_);
+    sleeper_ = mock().txn(cpu).gtid;
+    mock().Post(TaskBlocked{.gtid = sleeper_, .runtime_ns = RuntimeNs(), .cpu = cpu});
   }
   // Every CPU becomes free.
   void AllYield() {
@@ -105,20 +111,19 @@ void BM_NothingToDo(benchmark::State& state) {
       });
 }
 
-// One blocks, one wakes, and the CPU is given away. (Asynchronous policies see what came of the last decision.)
+// One blocks, and its CPU is given to the next.
 template <typename Policy>
 void BM_OneDecision(benchmark::State& state) {
   Scene<Policy> scene(static_cast<int>(state.range(0)), static_cast<int>(state.range(1)));
-  scene.SwapSleeper();
-  scene.Settle();
   Measure(
       state,
       [&scene] {
+        scene.Settle();
         scene.Advance(100);
-        scene.SwapSleeper();
+        scene.BlockOne();
       },
       [&scene] {
-        scene.Step();
+        scene.Decide();
         return int64_t{1};
       });
 }
@@ -133,9 +138,7 @@ void BM_AllFree(benchmark::State& state) {
         scene.Settle();
         scene.Advance(100);
         scene.AllYield();
-        scene.Hold(true);
-        scene.Step();
-        scene.Hold(false);
+        scene.StepUndecided();
       },
       [&scene] {
         scene.Decide();

@@ -32,7 +32,7 @@ CENTRALIZED = {
 
 
 NOTHING = "centralized, nothing to do"
-ONE = "centralized, one blocks, one wakes, one decision"
+ONE = "centralized, one blocks, the next gets its CPU"
 EACH = "centralized, each decision when all CPUs are free"
 
 
