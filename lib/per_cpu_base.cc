@@ -25,14 +25,14 @@ RuntimeCounters PerCpuBase::Counters(int cpu) const {
   RuntimeCounters result = RuntimeBase::Counters(cpu);
   const Cpu* c = cpu_base(cpu);
   if (c == nullptr) return result;
-  result.tasks = static_cast<uint64_t>(c->tasks.load(std::memory_order_relaxed));
-  result.runnable = static_cast<uint64_t>(c->runnable.value());
+  result.tasks = static_cast<uint64_t>(c->row.tasks.load(std::memory_order_relaxed));
+  result.runnable = static_cast<uint64_t>(c->row.runnable.value());
   return result;
 }
 
 int64_t PerCpuBase::CountTasks() const {
   int64_t count = 0;
-  for (int cpu : cpus()) count += cpu_base(cpu)->tasks.load(std::memory_order_relaxed);
+  for (int cpu : cpus()) count += cpu_base(cpu)->row.tasks.load(std::memory_order_relaxed);
   return count;
 }
 

@@ -1,15 +1,14 @@
-// What a per-CPU runtime is made of, apart from the policy: for each CPU a queue and the number of its tasks.
+// What a per-CPU runtime is made of, apart from the policy: for each CPU a queue and a row of figures.
 // PerCpuRuntime<Policy> adds the schedule pass.
 //
 // Threads: lib/runtime_base.h says it.
 #ifndef GHOST_LIB_PER_CPU_BASE_H_
 #define GHOST_LIB_PER_CPU_BASE_H_
 
-#include <atomic>
 #include <cstdint>
 
-#include "lib/base/counter.h"
 #include "lib/channel.h"
+#include "lib/per_cpu_board.h"
 #include "lib/runtime_base.h"
 
 namespace ghost {
@@ -21,11 +20,9 @@ class PerCpuBase : public RuntimeBase {
 
  protected:
   struct Cpu : RuntimeBase::Cpu {
-    using RuntimeBase::Cpu::Cpu;
+    Cpu(int number, CpuBoard::Row* figures) : RuntimeBase::Cpu(number), row(*figures) {}
+    CpuBoard::Row& row;
     Channel channel;
-    Counter runnable;                       // changed by its agent; read by whoever places a task
-    alignas(64) std::atomic<int> tasks{0};  // at home here; written between passes only, by all
-    std::atomic<int> incoming{0};           // of these, still in the mailbox
   };
 
   using RuntimeBase::RuntimeBase;

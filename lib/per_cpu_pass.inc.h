@@ -49,16 +49,19 @@ template <typename Policy>
 template <typename Policy>
 [[gnu::noinline]] void PerCpuRuntime<Policy>::TakeMail(CpuState& c, Time now) {
   TaskList mail = c.mailbox.TakeAll();
+  c.idle = false;  // whoever sent it has said so
+  c.may_share = true;
   while (TaskBase* base = mail.PopFront()) {
     Task* task = static_cast<Task*>(base);
     task->place_ &= ~Task::kInMailbox;
-    c.incoming.fetch_sub(1, std::memory_order_relaxed);
+    c.row.incoming.fetch_sub(1, std::memory_order_relaxed);
     c.at_home.Add(task);
     // Messages may have overtaken the mail.
     if (task->state_ == TaskState::kGone) AddGone(c, task);
     if (task->state_ != TaskState::kRunnable) continue;
-    c.runnable.Add(1);
-    MakeRunnable(c, task, EnqueueReason::kNew, now);
+    c.row.runnable.Add(1);
+    c.joined = true;
+    MakeRunnable(c, task, static_cast<EnqueueReason>(std::exchange(task->join_reason_, 0)), now);
   }
 }
 
@@ -136,7 +139,16 @@ template <typename Policy>
   c.counters.woken.Add(1);
   if (task->state_ != TaskState::kBlocked) [[unlikely]]
     return c.counters.illegal_changes.Add(1);
-  MakeRunnable(c, task, message.deferrable ? EnqueueReason::kWokenDeferrable : EnqueueReason::kWoken, now);
+  const EnqueueReason reason = message.deferrable ? EnqueueReason::kWokenDeferrable : EnqueueReason::kWoken;
+  if constexpr (kPlacesWakeups) {
+    if (task->place_ == 0 && c.row.runnable.value() > 0) {
+      const int cpu = policy_.PlaceTask(*task, CpuLoads(task->allowed_, board_));
+      if (cpu != c.cpu && task->allowed_.Contains(cpu)) [[unlikely]] {
+        return GoTo(c, task, cpu, reason);
+      }
+    }
+  }
+  MakeRunnable(c, task, reason, now);
 }
 
 template <typename Policy>
@@ -200,7 +212,7 @@ void PerCpuRuntime<Policy>::SetState(CpuState& c, Task* task, TaskState state) {
   if (!IsLegal(task->state_, state)) c.counters.illegal_changes.Add(1);
   // A task on its way is not among the runnable ones of its new home yet.
   if ((task->place_ & Task::kInMailbox) == 0)
-    c.runnable.Add(int{CountsAsRunnable(state)} - int{CountsAsRunnable(task->state_)});
+    c.row.runnable.Add(int{CountsAsRunnable(state)} - int{CountsAsRunnable(task->state_)});
   task->state_ = state;
 }
 
@@ -228,7 +240,7 @@ inline void PerCpuRuntime<Policy>::Block(CpuState& c, Task* task, Time now) {
   if (task->state_ == TaskState::kOnCpu) [[likely]] {
     static_assert(IsLegal(TaskState::kOnCpu, TaskState::kBlocked));
     task->state_ = TaskState::kBlocked;
-    c.runnable.Add(-1);
+    c.row.runnable.Add(-1);
     if (c.current == task) c.current = nullptr;
   } else {
     TakeOff(c, task);
@@ -239,7 +251,8 @@ inline void PerCpuRuntime<Policy>::Block(CpuState& c, Task* task, Time now) {
 
 // From asleep, from a CPU, or from nowhere, into the run queue; or to be placed first.
 template <typename Policy>
-inline void PerCpuRuntime<Policy>::MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now) {
+[[gnu::always_inline]] inline void PerCpuRuntime<Policy>::MakeRunnable(CpuState& c, Task* task, EnqueueReason reason,
+                                                                       Time now) {
   if (task->place_ != 0 || task->state_ == TaskState::kQueued) [[unlikely]] {
     return AskForPlace(c, task);
   }
@@ -248,7 +261,8 @@ inline void PerCpuRuntime<Policy>::MakeRunnable(CpuState& c, Task* task, Enqueue
   if (CountsAsRunnable(task->state_)) {
     if (c.current == task) c.current = nullptr;
   } else {
-    c.runnable.Add(1);
+    c.row.runnable.Add(1);
+    c.joined = true;
   }
   task->state_ = TaskState::kQueued;
   policy_.Enqueue(c.cpu, task, reason, now);
@@ -266,6 +280,14 @@ template <typename Policy>
   NeedUpkeep(c);
 }
 
+// To that CPU, once upkeep has told the kernel.
+template <typename Policy>
+[[gnu::noinline]] void PerCpuRuntime<Policy>::GoTo(CpuState& c, Task* task, int cpu, EnqueueReason reason) {
+  task->wanted_cpu_ = cpu;
+  task->join_reason_ = static_cast<uint8_t>(reason);
+  AskForPlace(c, task);
+}
+
 template <typename Policy>
 void PerCpuRuntime<Policy>::Leave(CpuState& c, Task* task) {
   TakeOff(c, task);
@@ -280,12 +302,35 @@ template <typename Policy>
                                                                                                        Time now) {
   if (c.agent_word.boosted_priority()) [[unlikely]] {
     // Another class wants this CPU. A task that was latched now would be preempted before it ran.
-    return Yield(c, c.runnable.value() > 0 ? RTLA_ON_IDLE : 0);
+    if constexpr (kShares) {
+      if (c.idle) StopBeingIdle(c);
+      // All of its tasks wait.
+      if (std::exchange(c.may_share, false) && c.row.runnable.value() > 0 && TellOthers(c)) return PassResult::kUpkeep;
+    }
+    return Yield(c, kShares || c.row.runnable.value() > 0 ? RTLA_ON_IDLE : 0);
+  }
+  if constexpr (kShares) {
+    if (c.joined) {
+      c.joined = false;
+      if (c.idle) [[unlikely]]
+        StopBeingIdle(c);
+      if (c.row.runnable.value() > 1 && TellOthers(c)) [[unlikely]]
+        return PassResult::kUpkeep;
+    }
+    if constexpr (kBalances) {
+      if (now >= c.balance_at && BalanceIsDue(c, now)) [[unlikely]]
+        return PassResult::kUpkeep;
+    }
   }
   // Where agents do not share their CPU with tasks, a task may run on while its agent drains.
   if (c.current != nullptr) return Yield(c, 0);
   const Pick<Task> pick = policy_.PickNext(c.cpu, now);
-  if (pick.task == nullptr) return Yield(c, 0);
+  if (pick.task == nullptr) {
+    if constexpr (kShares) {
+      if (BecomeIdle(c)) return PassResult::kUpkeep;
+    }
+    return Yield(c, 0);
+  }
   return Run(c, pick.task, pick.slice_end, now);
 }
 
@@ -344,6 +389,7 @@ template <typename Policy>
 typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Yield(CpuState& c, int run_flags) {
   c.counters.yields.Add(1);
   const int result = c.request->LocalYield(c.barrier, run_flags);
+  c.may_share = true;
   if (result == 0 || result == -ESTALE || result == -EINTR) [[likely]]
     return PassResult::kYielded;
   ReportKernelGone(c.cpu, "the agent cannot yield", -result);

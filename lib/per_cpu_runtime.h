@@ -23,6 +23,10 @@
 // drains, retries). From that call on it is b's: a only drops it into b's mailbox and pings b's agent. b's pass takes
 // its mail after reading its barrier, and may hear of the task's end before it finds it there.
 //
+// CPUs share work, if the policy has PickToGive. Only its own agent takes a task out of a run queue, so an idle CPU
+// does not steal; it says that it is idle, and the others give. A CPU where a task begins to wait looks for idle ones
+// at once; one that becomes idle asks a crowded one, once for each time that somebody came to wait there.
+//
 // Threads: lib/runtime_base.h.
 #ifndef GHOST_LIB_PER_CPU_RUNTIME_H_
 #define GHOST_LIB_PER_CPU_RUNTIME_H_
@@ -40,6 +44,7 @@
 #include "kernel/abi/message_decoder.h"
 #include "kernel/ghost_uapi.h"
 #include "lib/per_cpu_base.h"
+#include "lib/per_cpu_board.h"
 #include "lib/policy.h"
 #include "lib/task.h"
 #include "lib/task_index.h"
@@ -64,7 +69,7 @@ class PerCpuRuntime final : public PerCpuBase {
   enum class PassResult : uint8_t { kCommitted, kYielded, kKernelGone, kUpkeep };
 
   struct alignas(64) CpuState : Cpu {
-    CpuState(int number, size_t num_cpus) : Cpu(number), loads(num_cpus) {}
+    using Cpu::Cpu;
     Task* current = nullptr;  // a task that was given this CPU, and of which no message says that it left
     Time slice_end = Time::Infinite();
     uint32_t barrier = 0;     // of the agent, read before draining
@@ -76,7 +81,17 @@ class PerCpuRuntime final : public PerCpuBase {
     TaskList to_place;
     TaskList gone;
     TasksAtHome at_home;
-    std::vector<CpuLoads::Load> loads;  // scratch of PlaceTasks
+
+    // -- Sharing work (per_cpu_share.inc.h) --
+    bool idle = false;      // it says so on the board
+    bool crowded = false;   // so it does of this
+    bool joined = false;    // somebody came since the board was told
+    bool give_due = false;  // for upkeep
+    bool ask_due = false;   // … too
+    bool balance_due = false;
+    bool may_share = true;  // since its agent woke it has not asked for work, nor offered all for another class's sake
+    Time balance_at;        // when to compare its load with others'
+    std::vector<uint32_t> asked;  // by cpu: that one's version when it was asked for work
   };
 
   // PerCpuBase:
@@ -134,9 +149,26 @@ class PerCpuRuntime final : public PerCpuBase {
   void Block(CpuState& c, Task* task, Time now);
   void MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now);
   void AskForPlace(CpuState& c, Task* task);
+  void GoTo(CpuState& c, Task* task, int cpu, EnqueueReason reason);
   void Leave(CpuState& c, Task* task);
   // Follows what a status word, or a repeated TASK_NEW, says of the task.
   void Adjust(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now);
+
+  // -- Sharing work --
+  static constexpr bool kShares = requires(Policy & policy) { policy.PickToGive(0, 0, int64_t{0}); };
+  static constexpr bool kBalances = requires(const Policy& policy) { policy.Load(0); };
+  static constexpr bool kPlacesWakeups = requires { Policy::kPlacesWakeups; };
+  bool GivesToIdle() const;
+  int Spare(const CpuState& c) const;
+  bool TellOthers(CpuState& c);
+  bool BalanceIsDue(CpuState& c, Time now);
+  bool BecomeIdle(CpuState& c);
+  void StopBeingIdle(CpuState& c);
+  void ShareWork(CpuState& c, Time now);
+  void GiveAway(CpuState& c, Time now);
+  int GiveTo(CpuState& c, int to, int count, int64_t most, Time now);
+  void AskForWork(CpuState& c);
+  void Balance(CpuState& c, Time now);
 
   // -- Upkeep --
   void Upkeep(CpuState& c, Time now);
@@ -146,6 +178,8 @@ class PerCpuRuntime final : public PerCpuBase {
   void PlaceTasks(CpuState& c, Time now);
   // `waiting`: how many wait for a place, this one included.
   void Place(CpuState& c, Task* task, int waiting, Time now);
+  int FindPlace(CpuState& c, Task* task, int waiting);
+  void PingOrRetry(CpuState& c, int cpu);
   int MoveTo(CpuState& c, CpuState& target, Task* task);
   void UpdateAffinity(Task* task);
   void Bury(CpuState& c, Task* task);
@@ -154,6 +188,7 @@ class PerCpuRuntime final : public PerCpuBase {
 
   TaskIndex index_;
   TaskPool<Task> pool_;
+  CpuBoard board_;
   std::vector<std::unique_ptr<CpuState>> cpus_;  // by cpu; null for those that are not the enclave's
   Policy policy_;
 };
@@ -161,6 +196,7 @@ class PerCpuRuntime final : public PerCpuBase {
 }  // namespace ghost
 
 #include "lib/per_cpu_pass.inc.h"
+#include "lib/per_cpu_share.inc.h"
 #include "lib/per_cpu_upkeep.inc.h"
 
 #endif  // GHOST_LIB_PER_CPU_RUNTIME_H_

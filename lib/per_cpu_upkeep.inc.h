@@ -10,11 +10,13 @@ template <typename Policy>
 PerCpuRuntime<Policy>::PerCpuRuntime(Enclave* enclave, RuntimeOptions options, const PolicyOptions<Policy>& policy)
     : PerCpuBase(enclave, std::move(options)),
       pool_(this->options().initial_tasks),
-      policy_(MakePolicy<Policy>(
-          PolicyConfig{.cpus = enclave->cpus(), .topology = TopologyFor(enclave->cpus(), this->options())}, policy)) {
-  const size_t num_cpus = static_cast<size_t>(enclave->cpus().Last()) + 1;
-  cpus_.resize(num_cpus);
-  for (int cpu : enclave->cpus()) cpus_[cpu] = std::make_unique<CpuState>(cpu, num_cpus);
+      board_(enclave->cpus(), TopologyFor(enclave->cpus(), this->options())),
+      policy_(MakePolicy<Policy>(PolicyConfig{.cpus = enclave->cpus(), .topology = board_.topology()}, policy)) {
+  cpus_.resize(static_cast<size_t>(enclave->cpus().Last()) + 1);
+  for (int cpu : enclave->cpus()) {
+    cpus_[cpu] = std::make_unique<CpuState>(cpu, &board_.row(cpu));
+    if constexpr (kShares) cpus_[cpu]->asked.resize(cpus_.size());
+  }
 }
 
 template <typename Policy>
@@ -29,7 +31,7 @@ template <typename Policy>
   if (std::exchange(c.lost_track, false)) LookAfresh(c, now);
   PlaceTasks(c, now);
   while (TaskBase* task = c.gone.PopFront()) Bury(c, static_cast<Task*>(task));
-  // An offline CPU's agent can't be pinged, and nothing else wakes it once its CPU is back.
+  if constexpr (kShares) ShareWork(c, now);
   for (int cpu : c.to_ping) {
     if (cpus_[cpu]->request->Ping() == 0) c.to_ping.Remove(cpu);
   }
@@ -80,7 +82,7 @@ typename PerCpuRuntime<Policy>::Task* PerCpuRuntime<Policy>::AddTask(CpuState& c
   task->allowed_ = cpus();
   index_.Insert(task);
   c.at_home.Add(task);
-  c.tasks.fetch_add(1, std::memory_order_relaxed);
+  c.row.tasks.fetch_add(1, std::memory_order_relaxed);
   return task;
 }
 
@@ -129,39 +131,53 @@ void PerCpuRuntime<Policy>::PlaceTasks(CpuState& c, Time now) {
   while (TaskBase* base = list.PopFront()) {
     Task* task = static_cast<Task*>(base);
     task->place_ &= ~Task::kWaitsForPlace;
+    if (task->state_ == TaskState::kRunnable) {
+      ready.PushBack(task);
+      ++waiting;
+      continue;
+    }
+    task->wanted_cpu_ = -1;
+    task->join_reason_ = 0;
     if (task->state_ == TaskState::kGone) c.gone.PushBack(task);
-    if (task->state_ != TaskState::kRunnable) continue;
-    ready.PushBack(task);
-    ++waiting;
   }
   for (; waiting > 0; --waiting) Place(c, static_cast<Task*>(ready.PopFront()), waiting, now);
 }
 
 template <typename Policy>
 void PerCpuRuntime<Policy>::Place(CpuState& c, Task* task, int waiting, Time now) {
-  UpdateAffinity(task);
-  for (int cpu : task->allowed_) {
-    const CpuState& other = *cpus_[cpu];
-    // The task, and those that get a place after it, stand in this CPU's figures until then.
-    const int placeless = cpu == c.cpu ? waiting : 0;
-    const int runnable = static_cast<int>(other.runnable.value()) + other.incoming.load(std::memory_order_relaxed);
-    c.loads[cpu] = {.runnable = runnable - placeless, .tasks = other.tasks.load(std::memory_order_relaxed) - placeless};
-  }
-  int cpu = policy_.PlaceTask(*task, CpuLoads(task->allowed_, c.loads.data()));
-  if (!task->allowed_.Contains(cpu)) cpu = task->allowed_.First();
+  const int wanted = std::exchange(task->wanted_cpu_, -1);
+  const auto reason = static_cast<EnqueueReason>(task->join_reason_);
+  const bool known = wanted >= 0 && (task->place_ & Task::kNeedsPlace) == 0;
+  const int cpu = known ? wanted : FindPlace(c, task, waiting);
   c.counters.placed.Add(1);
-  if (cpu == c.cpu) return MakeRunnable(c, task, EnqueueReason::kNew, now);
-  const int result = MoveTo(c, *cpus_[cpu], task);
-  if (result >= 0) return;
+  const int result = cpu == c.cpu ? 0 : MoveTo(c, *cpus_[cpu], task);
+  if (cpu != c.cpu && result >= 0) return PingOrRetry(c, cpu);
+  task->join_reason_ = 0;
   if (result == -ENOENT) return;  // it is dying: it waits, in no queue, for the message that says so
   if (result == -ESTALE) {        // a message of its that we have not seen: drain, and place it then
     task->place_ |= Task::kNeedsPlace;
     NoteStale(c);
   }
-  MakeRunnable(c, task, EnqueueReason::kNew, now);
+  c.joined = true;
+  MakeRunnable(c, task, reason, now);
 }
 
-// Why this is safe stands in the head of lib/per_cpu_runtime.h. Negative: -errno, and not moved.
+template <typename Policy>
+int PerCpuRuntime<Policy>::FindPlace(CpuState& c, Task* task, int waiting) {
+  UpdateAffinity(task);
+  // The task, and those that get a place after it, stand in this CPU's figures until then.
+  const int cpu = policy_.PlaceTask(*task, CpuLoads(task->allowed_, board_, c.cpu, waiting));
+  return task->allowed_.Contains(cpu) ? cpu : task->allowed_.First();
+}
+
+// An offline CPU's agent can't be pinged, and nothing else wakes it once its CPU is back.
+template <typename Policy>
+void PerCpuRuntime<Policy>::PingOrRetry(CpuState& c, int cpu) {
+  if (cpus_[cpu]->request->Ping() != 0) c.to_ping.Add(cpu);
+}
+
+// Why this is safe stands in the head of lib/per_cpu_runtime.h. Negative: -errno, and not moved. The target's agent is
+// still to be pinged.
 template <typename Policy>
 int PerCpuRuntime<Policy>::MoveTo(CpuState& c, CpuState& target, Task* task) {
   if constexpr (requires { policy_.OnMigrate(0, task); }) policy_.OnMigrate(c.cpu, task);
@@ -175,13 +191,13 @@ int PerCpuRuntime<Policy>::MoveTo(CpuState& c, CpuState& target, Task* task) {
     c.at_home.Add(task);
     return result;
   }
-  c.runnable.Add(-1);
-  c.tasks.fetch_sub(1, std::memory_order_relaxed);
-  target.tasks.fetch_add(1, std::memory_order_relaxed);
-  target.incoming.fetch_add(1, std::memory_order_relaxed);
+  c.row.runnable.Add(-1);
+  c.row.tasks.fetch_sub(1, std::memory_order_relaxed);
+  target.row.tasks.fetch_add(1, std::memory_order_relaxed);
+  target.row.incoming.fetch_add(1, std::memory_order_relaxed);
   c.counters.moved.Add(1);
+  board_.idle().Remove(target.cpu);
   target.mailbox.Push(task);
-  if (target.request->Ping() != 0) c.to_ping.Add(target.cpu);
   return result;
 }
 
@@ -190,7 +206,7 @@ void PerCpuRuntime<Policy>::Bury(CpuState& c, Task* task) {
   // Out of the index first: freeing the word of a task that came back lets its TASK_NEW loose, to any CPU.
   index_.Erase(task);
   c.at_home.Remove(task);
-  c.tasks.fetch_sub(1, std::memory_order_relaxed);
+  c.row.tasks.fetch_sub(1, std::memory_order_relaxed);
   // It fails if the kernel has freed the word itself, as it does when the last message found no room.
   enclave()->status_words().Free(task->status_word_);
   pool_.Free(task);
@@ -238,7 +254,7 @@ template <typename Policy>
 void PerCpuRuntime<Policy>::DescribeCpu(int cpu, std::string* text) {
   const CpuState& c = *cpus_[cpu];
   absl::StrAppend(text, "cpu ", cpu, ": runs ", c.current == nullptr ? "nothing" : absl::StrCat(c.current->gtid_), ", ",
-                  c.runnable.value(), " runnable of ", c.tasks.load(std::memory_order_relaxed), " tasks\n");
+                  c.row.runnable.value(), " runnable of ", c.row.tasks.load(std::memory_order_relaxed), " tasks\n");
   for (const TaskBase* base = c.at_home.first(); base != nullptr; base = TasksAtHome::Next(base)) {
     const Task* task = static_cast<const Task*>(base);
     absl::StrAppend(text, "  task ", task->gtid_, " tid ", task->gtid_ >> 41, " ", TaskStateName(task->state_),

@@ -15,7 +15,15 @@
 //     };
 //
 // Optional members, called if they exist:
-//       static constexpr bool kWantsTicks = true;                        // slices are watched by the kernel's tick
+//       static constexpr bool kWantsTicks = true;     // slices are watched by the kernel's tick
+//       static constexpr bool kPlacesWakeups = true;  // PlaceTask is asked for a task that wakes, too, if its CPU has
+//                                                     // something to do
+//       Task* PickToGive(int cpu, int to_cpu, int64_t most);  // one of its queued tasks that may run on to_cpu, with
+//                                                     // a load of at most `most`, which goes there; null: none. CPUs
+//                                                     // that run out of tasks take over some of others' then
+//       bool GivesToIdle() const;                     // … as long as it says so. From any thread
+//       int64_t Load(int cpu) const;                  // of all its tasks. CPUs give to those with less from time to
+//                                                     // time, then (needs PickToGive, and ticks)
 //       void OnBlocked(int cpu, Task* task, Time now);        // it left the CPU asleep (runtime_ns is fresh)
 //       void OnGone(int cpu, Task* task);                     // dead or departed; if it was queued, Dequeue came
 //       before void OnMigrate(int cpu, Task* task);   // it is about to leave `cpu` for another, and in no queue.
@@ -26,7 +34,7 @@
 //       void Describe(const Task& task, std::string* line);   // dumps; not in the pass
 //
 // Threads: all calls about a CPU (its first argument) come from one thread at a time, calls about different CPUs at
-// once: so keep state per CPU. PlaceTask alone may be called from any CPU's thread; it sees other CPUs through `loads`
+// once: so keep state per CPU. PlaceTask comes from the thread of the task's home; it sees other CPUs through `loads`
 // only.
 #ifndef GHOST_LIB_POLICY_H_
 #define GHOST_LIB_POLICY_H_
@@ -38,6 +46,7 @@
 
 #include "lib/base/cpu_set.h"
 #include "lib/base/time.h"
+#include "lib/per_cpu_board.h"
 #include "lib/task.h"
 #include "lib/topology.h"
 
@@ -84,25 +93,6 @@ P MakePolicy(const PolicyConfig& config, const PolicyOptions<P>& options) {
     return P(config, options);
   }
 }
-
-// What PlaceTask sees of the CPUs.
-class CpuLoads {
- public:
-  struct Load {
-    int runnable = 0;  // tasks queued or running there, and on their way there
-    int tasks = 0;     // tasks whose home it is
-  };
-  // `loads` is indexed by CPU.
-  CpuLoads(const CpuSet& allowed, const Load* loads) : allowed_(allowed), loads_(loads) {}
-
-  // The CPUs to choose from: never empty.
-  const CpuSet& allowed() const { return allowed_; }
-  const Load& operator[](int cpu) const { return loads_[cpu]; }
-
- private:
-  const CpuSet& allowed_;
-  const Load* loads_;
-};
 
 template <typename Task>
 struct Pick {

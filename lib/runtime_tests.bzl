@@ -9,6 +9,7 @@ _SPINE = [
     "ghostfs_test",
     "per_cpu_recovery_test",
     "per_cpu_runtime_test",
+    "per_cpu_share_test",
     "per_cpu_stress_test",
     "run_request_test",
     "task_index_test",

@@ -101,7 +101,9 @@ class TaskBase {
   };
   TaskState state_ = TaskState::kNew;
   uint8_t place_ = kNeedsPlace;
+  uint8_t join_reason_ = 0;  // the EnqueueReason that it takes along to another CPU
   int home_ = -1;
+  int wanted_cpu_ = -1;  // where it goes when it is placed; -1: that is to be asked
   int nice_ = 0;
   uint64_t runtime_ns_ = 0;
   StatusWord status_word_;

@@ -34,7 +34,7 @@ class TaskIndex {
   TaskIndex& operator=(const TaskIndex&) = delete;
 
   // The task inserted last with this gtid, or null.
-  TaskBase* Find(int64_t gtid) const {
+  [[gnu::always_inline]] TaskBase* Find(int64_t gtid) const {
     TaskBase* task = Slot(gtid).load(std::memory_order_acquire);
     if (task != nullptr && __atomic_load_n(&task->gtid_, __ATOMIC_RELAXED) == gtid) [[likely]]
       return task;

@@ -49,6 +49,7 @@ class ListPolicy {
     return {.task = task, .slice_end = slice_end};
   }
 
+  auto& queue(int cpu) { return queues_[cpu]; }
   size_t Length(int cpu) const { return queues_[cpu].size(); }
   // The first task in a CPU's queue, or null.
   const Task* Front(int cpu) const { return queues_[cpu].empty() ? nullptr : &queues_[cpu].front(); }

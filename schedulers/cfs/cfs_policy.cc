@@ -33,12 +33,34 @@ CfsPolicy::CfsPolicy(const PolicyConfig& config, const Options& options)
                            Unit::kBool, options.idle_load_balancing ? 1 : 0, 0, 1) {}
 
 int CfsPolicy::PlaceTask(const Task& task, const CpuLoads& loads) {
-  int best = task.home();
-  if (!loads.allowed().Contains(best)) best = loads.allowed().First();
-  for (int cpu : loads.allowed()) {
-    if (loads[cpu].runnable < loads[best].runnable) best = cpu;
+  const CpuSet& allowed = loads.allowed();
+  const int home = allowed.Contains(task.home()) ? task.home() : allowed.First();
+  if (const int idle = loads.NearestIdle(home); idle >= 0) return loads[home].runnable == 0 ? home : idle;
+  // Others that are looked at differ from time to time. Moving costs something: it must be worth it.
+  int best = home;
+  int least = loads[home].runnable;
+  int& from = queues_[task.home()].look_from;
+  for (int i = 0; i < kCpusToTry; ++i) {
+    from = allowed.Next(from);
+    if (from < 0) from = allowed.First();
+    const int runnable = loads[from].runnable + 1;  // with this one
+    if (runnable >= least) continue;
+    best = from;
+    least = runnable;
   }
   return best;
+}
+
+CfsPolicy::Task* CfsPolicy::PickToGive(int cpu, int to_cpu, int64_t most) {
+  RunQueue& queue = queues_[cpu];
+  const auto may_go = [&](const Task& task) { return task.weight <= most && task.allowed().Contains(to_cpu); };
+  int tried = 0;
+  for (auto it = queue.tasks.begin(); it != queue.tasks.end() && tried < kTasksToTry; ++it, ++tried) {
+    // Its caches are warm, and its turn is not over.
+    if (&*it != queue.current && may_go(*it)) return &*it;
+  }
+  Task* current = queue.current;
+  return current != nullptr && current->link.is_linked() && may_go(*current) ? current : nullptr;
 }
 
 void CfsPolicy::Insert(RunQueue& queue, Task* task) {
@@ -88,6 +110,7 @@ void CfsPolicy::SetVruntime(const RunQueue& queue, Task* task, EnqueueReason rea
 
 void CfsPolicy::Enqueue(int cpu, Task* task, EnqueueReason reason, Time) {
   RunQueue& queue = queues_[cpu];
+  if (queue.running == task) queue.running = nullptr;
   Charge(queue, task);
   SetVruntime(queue, task, reason);
   if (HasJustCome(reason)) {
@@ -115,6 +138,7 @@ Pick<CfsPolicy::Task> CfsPolicy::PickNext(int cpu, Time now) {
     queue.slice_left_ns = Slice(queue, next->weight);
   }
   queue.challenge = kNobody;
+  queue.running = next;
   Erase(queue, next);
   return {.task = next, .slice_end = Time::FromNanoseconds(now.ns() + queue.slice_left_ns)};
 }
@@ -122,13 +146,13 @@ Pick<CfsPolicy::Task> CfsPolicy::PickNext(int cpu, Time now) {
 void CfsPolicy::OnBlocked(int cpu, Task* task, Time) {
   RunQueue& queue = queues_[cpu];
   Charge(queue, task);
-  EndSlice(queue, task);
+  Stop(queue, task);
 }
 
 void CfsPolicy::OnMigrate(int cpu, Task* task) {
   RunQueue& queue = queues_[cpu];
   Charge(queue, task);
-  EndSlice(queue, task);
+  Stop(queue, task);
   if (task->origin != Task::Origin::kQueue) return;
   task->vruntime -= queue.min_vruntime;
   task->origin = Task::Origin::kMoving;

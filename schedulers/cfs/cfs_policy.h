@@ -11,6 +11,11 @@
 //   new        It starts one slice to the right of the queue: who forks much does not gain by it.
 //   yield      To the right of all that wait, by up to one `latency`.
 //   nice       Time run so far counts by the old weight, what follows by the new one.
+//   placement  A task that wakes goes where it was, if nothing runs there; else to the nearest idle CPU (a whole idle
+//              core before a half idle one, the same L3 cache before the same node before all); else it stays, unless
+//              one of a few others that are looked at has clearly less to do.
+//   balancing  CPUs that run out of tasks take over some of others'; and each gives to the one with the least weight
+//              from time to time (both: lib/per_cpu_runtime.h).
 //   migration  vruntimes of two CPUs do not compare: what goes along is the distance from min_vruntime.
 //
 // Pure: see lib/policy.h, which also says who calls it. Costs O(log n) in the tasks of a queue.
@@ -36,6 +41,7 @@ namespace ghost {
 class CfsPolicy {
  public:
   static constexpr bool kWantsTicks = true;
+  static constexpr bool kPlacesWakeups = true;
 
   struct Options {
     absl::Duration min_granularity = absl::Milliseconds(1);
@@ -67,8 +73,16 @@ class CfsPolicy {
   void Dequeue(int cpu, Task* task) { Erase(queues_[cpu], task); }
   Pick<Task> PickNext(int cpu, Time now);
 
+  // The first of those that wait, but for the one whose slice is not over.
+  Task* PickToGive(int cpu, int to_cpu, int64_t most);
+  bool GivesToIdle() const { return idle_load_balancing_.Get() != 0; }
+  int64_t Load(int cpu) const {
+    const RunQueue& queue = queues_[cpu];
+    return queue.weight + (queue.running == nullptr ? 0 : queue.running->weight);
+  }
+
   void OnBlocked(int cpu, Task* task, Time now);
-  void OnGone(int cpu, Task* task) { EndSlice(queues_[cpu], task); }
+  void OnGone(int cpu, Task* task) { Stop(queues_[cpu], task); }
   void OnMigrate(int cpu, Task* task);
   void OnNiceChanged(int cpu, Task* task);
 
@@ -94,10 +108,15 @@ class CfsPolicy {
     // The task that was picked last, while its slice lasts: on the CPU, or back in the tree, which it has not lost its
     // claim by. Null: nobody has one.
     Task* current = nullptr;
-    int64_t slice_left_ns = 0;  // of its
+    const Task* running = nullptr;  // the one that has been picked and has not come back
+    int64_t slice_left_ns = 0;      // of its
     // Who has it loses it if its vruntime is greater: the least of those who came since, and wakeup_granularity.
     int64_t challenge = kNobody;
+    int look_from = -1;  // PlaceTask's
   };
+  // How many CPUs PlaceTask looks at, besides where the task is; how many tasks PickToGive does.
+  static constexpr int kCpusToTry = 2;
+  static constexpr int kTasksToTry = 32;
 
   // ns on CPU as vruntime, for a task of this weight.
   static int64_t Weighted(int64_t ns, int64_t weight) { return ns * kNice0Weight / weight; }
@@ -105,8 +124,13 @@ class CfsPolicy {
   void Erase(RunQueue& queue, Task* task);
   // Counts what it has run since the last time, and takes its nice value as its weight from now on.
   void Charge(RunQueue& queue, Task* task);
-  void EndSlice(RunQueue& queue, Task* task) {
+  static void EndSlice(RunQueue& queue, const Task* task) {
     if (queue.current == task) queue.current = nullptr;
+  }
+  // It is off the CPU, and wants it no more.
+  static void Stop(RunQueue& queue, const Task* task) {
+    if (queue.running == task) queue.running = nullptr;
+    EndSlice(queue, task);
   }
   // All that want the CPU stand at `vruntime` or to the right of it.
   static void Advance(RunQueue& queue, int64_t vruntime) {

@@ -1,6 +1,7 @@
 #include "schedulers/examples/weighted_rr/weighted_rr_policy.h"
 
 #include <array>
+#include <memory>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -127,9 +128,11 @@ TEST_F(WeightedRrPolicyTest, LeavesFromAnyPlace) {
 TEST_F(WeightedRrPolicyTest, PlacesWhereFewestWantToRun) {
   const CpuSet both = {0, 1};
   const CpuSet first = {0};
-  const std::array<CpuLoads::Load, 2> loads = {{{.runnable = 2, .tasks = 2}, {.runnable = 1, .tasks = 5}}};
-  EXPECT_EQ(policy_.PlaceTask(tasks_[0], CpuLoads(both, loads.data())), 1);
-  EXPECT_EQ(policy_.PlaceTask(tasks_[0], CpuLoads(first, loads.data())), 0);
+  CpuBoard board(both, std::make_shared<const Topology>(Topology::Flat(2)));
+  board.row(0).runnable.Add(2);
+  board.row(1).runnable.Add(1);
+  EXPECT_EQ(policy_.PlaceTask(tasks_[0], CpuLoads(both, board)), 1);
+  EXPECT_EQ(policy_.PlaceTask(tasks_[0], CpuLoads(first, board)), 0);
 }
 
 }  // namespace

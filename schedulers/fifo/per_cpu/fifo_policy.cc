@@ -16,6 +16,16 @@ int FifoPolicy::PlaceTask(const Task& task, const CpuLoads& loads) {
   return best;
 }
 
+FifoPolicy::Task* FifoPolicy::PickToGive(int cpu, int to_cpu, int64_t) {
+  constexpr int kTasksToTry = 32;
+  Queue& tasks = queues_[cpu].tasks;
+  int tried = 0;
+  for (auto it = tasks.begin(); it != tasks.end() && tried < kTasksToTry; ++it, ++tried) {
+    if (tried > 0 && it->allowed().Contains(to_cpu)) return &*it;
+  }
+  return tried > 0 && tasks.front().allowed().Contains(to_cpu) ? &tasks.front() : nullptr;
+}
+
 void FifoPolicy::Describe(const Task& task, std::string* line) const {
   if (task.state() == TaskState::kQueued && task.boosted) line->append(" boosted");
 }

@@ -1,17 +1,17 @@
 // Per-CPU FIFO: tasks run in the order in which they came, each until it blocks or yields.
 //
 //   * A task that becomes runnable for the first time joins the allowed CPU with the fewest runnable tasks, and stays
-//   there
-//     for life, or until its affinity forbids it.
+//     there, until its affinity forbids it, or it would wait while another CPU has nothing to do.
 //   * It queues at the back. In front go: a task that was preempted (it was not done), one woken from a wait that
-//   others
-//     may depend on (not deferrable: not a timer, futex or poll), and one that was chosen but did not get on the CPU.
+//     others may depend on (not deferrable: not a timer, futex or poll), and one that was chosen but did not get on the
+//     CPU.
 //   * No time slice; sched_yield sends it to the back.
 //
 // Pure: see lib/policy.h, which also says who calls it.
 #ifndef GHOST_SCHEDULERS_FIFO_PER_CPU_FIFO_POLICY_H_
 #define GHOST_SCHEDULERS_FIFO_PER_CPU_FIFO_POLICY_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -52,6 +52,9 @@ class FifoPolicy {
     tasks.pop_front();
     return {.task = task};
   }
+
+  // The one that has waited longest, but for the one in front, whose turn is next here.
+  Task* PickToGive(int cpu, int to_cpu, int64_t most);
 
   void Describe(const Task& task, std::string* line) const;
 

@@ -90,8 +90,26 @@ TEST_F(FifoPolicyTest, PlacesWhereLeastIsToDo) {
   };
   for (const Case& c : kCases) {
     TaskTestPeer::SetHome(&tasks_[0], c.home);
-    EXPECT_EQ(policy_.PlaceTask(tasks_[0], CpuLoads(c.allowed, c.loads.data())), c.expected) << c.name;
+    CpuBoard board(CpuSet::FirstN(4), nullptr);
+    for (size_t cpu = 0; cpu < c.loads.size(); ++cpu) {
+      board.row(static_cast<int>(cpu)).runnable.Add(c.loads[cpu].runnable);
+      board.row(static_cast<int>(cpu)).tasks = c.loads[cpu].tasks;
+    }
+    EXPECT_EQ(policy_.PlaceTask(tasks_[0], CpuLoads(c.allowed, board)), c.expected) << c.name;
   }
+}
+
+TEST_F(FifoPolicyTest, GivesTheSecondInLineAndTheFirstOnlyIfNobodyElseMay) {
+  EXPECT_EQ(policy_.PickToGive(0, 1, INT64_MAX), nullptr);
+  for (int i = 0; i < 4; ++i) {
+    TaskTestPeer::SetAllowed(&tasks_[i], CpuSet({0, 1}));
+    Enqueue(i, Reason::kNew);
+  }
+  TaskTestPeer::SetAllowed(&tasks_[1], CpuSet({0}));
+  EXPECT_EQ(policy_.PickToGive(0, 1, INT64_MAX), &tasks_[2]);
+  EXPECT_EQ(policy_.PickToGive(0, 3, INT64_MAX), nullptr);
+  for (int i : {2, 3}) policy_.Dequeue(0, &tasks_[i]);
+  EXPECT_EQ(policy_.PickToGive(0, 1, INT64_MAX), &tasks_[0]);
 }
 
 TEST_F(FifoPolicyTest, DumpSaysWhoWentInFront) {
