@@ -51,5 +51,40 @@ void BM_Turn(benchmark::State& state) {
 BENCHMARK_TEMPLATE(BM_Turn, FifoPolicy)->ArgName("N")->Arg(10)->Arg(1000)->Arg(100'000)->Apply(Measured);
 BENCHMARK_TEMPLATE(BM_Turn, CfsPolicy)->ArgName("N")->Arg(10)->Arg(1000)->Arg(100'000)->Apply(Measured);
 
+// A task of the first of C CPUs wakes, and no CPU is idle: each runs one task, and another waits.
+template <typename Policy>
+void BM_WakeWithoutIdleCpu(benchmark::State& state) {
+  const int num_cpus = static_cast<int>(state.range(0));
+  EmptyKernel kernel(num_cpus);
+  auto enclave = *Enclave::Create(&kernel, CpuSet::FirstN(num_cpus));
+  PerCpuRuntime<Policy> runtime(enclave.get());
+  runtime.StartStepped().IgnoreError();
+  MockEnclave& mock = *kernel.enclave();
+  int64_t now = 1'000'000;
+  const auto step_all = [&] {
+    for (int cpu = 0; cpu < num_cpus; ++cpu) runtime.Step(cpu, Time::FromNanoseconds(now));
+  };
+  for (int i = 0; i < 2 * num_cpus; ++i) mock.PostNew(MockGtid(kTid + i));
+  for (int i = 0; i < 3; ++i) step_all();
+  uint64_t runtime_ns = 0;
+  Measure(
+      state,
+      [&] {
+        now += 10'000;
+        runtime_ns += 10'000;
+        const int64_t running = mock.txn(0).gtid;
+        mock.Post(TaskBlocked{.gtid = running, .runtime_ns = runtime_ns});
+        runtime.Step(0, Time::FromNanoseconds(now));
+        mock.Post(TaskWakeup{.gtid = running, .deferrable = true});
+      },
+      [&] {
+        runtime.Step(0, Time::FromNanoseconds(now));
+        return int64_t{1};
+      });
+  if (runtime.Counters(0).tasks != 2 || runtime.TotalCounters().illegal_changes != 0)
+    state.SkipWithError("not as meant");
+}
+BENCHMARK_TEMPLATE(BM_WakeWithoutIdleCpu, CfsPolicy)->ArgName("C")->Arg(1)->Arg(8)->Arg(100)->Arg(256)->Apply(Measured);
+
 }  // namespace
 }  // namespace ghost

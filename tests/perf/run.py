@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures every hot path and prints the table; tests/perf/run.sh builds what this runs."""
 import argparse
-import json
 import os
+import re
 import sys
 
 sys.path.insert(0, os.getcwd())
@@ -23,8 +23,17 @@ def parse():
     return parser.parse_args()
 
 
+def where():
+    """The machine and its load: what time, not instructions, depends on."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        models = re.findall(r"^model name\s*: (.*)$", file.read(), re.M) or ["unknown CPU"]
+    return "On %s, %d CPUs, with a load average of %.1f when it began:\n\n" % (
+        models[0], os.cpu_count(), os.getloadavg()[0])
+
+
 def main():
     arguments = parse()
+    machine = where()
     try:
         pattern = ratchet.FILTER if arguments.update else arguments.filter
         counts = instructions.count(BINARY, pattern)
@@ -37,7 +46,7 @@ def main():
         ratchet.write(LIMITS, counts)
         return 0
     entries = table.results(counts, times)
-    sys.stdout.write(table.as_json(entries) if arguments.json else table.markdown(entries))
+    sys.stdout.write(table.as_json(entries) if arguments.json else machine + table.markdown(entries))
     return 0
 
 

@@ -20,6 +20,7 @@ class Row:
 
 
 CFS_TURN = "CFS: the same turn"
+CFS_WAKE = "CFS: one wakes, and no CPU is idle"
 
 # By policy: its name; what the public one's costs when nothing is to do, when one decision is, and for each of 255
 # decisions of a pass; what ours may cost in the last case.
@@ -70,6 +71,10 @@ ROWS = [
     Row(CFS_TURN, "BM_Turn<CfsPolicy>", "2897 / 238", 1000, "N:10"),
     Row(CFS_TURN, "BM_Turn<CfsPolicy>", "3397 / 369", 1200, "N:1000"),
     Row(CFS_TURN, "BM_Turn<CfsPolicy>", "3924 / 1423", 1500, "N:100000"),
+    Row(CFS_WAKE, "BM_WakeWithoutIdleCpu<CfsPolicy>", "1344", 500, "C:1"),
+    Row(CFS_WAKE, "BM_WakeWithoutIdleCpu<CfsPolicy>", "2925", 500, "C:8"),
+    Row(CFS_WAKE, "BM_WakeWithoutIdleCpu<CfsPolicy>", "13899", 500, "C:100"),
+    Row(CFS_WAKE, "BM_WakeWithoutIdleCpu<CfsPolicy>", "30700 / 3800", 500, "C:256"),
     *centralized_rows(),
     Row("walk over 256 CPUs", "BM_IterateCpus", "17800", 1500),
     Row("walk over all cores of 256 CPUs", "BM_AllCores", "46000", 1500),
