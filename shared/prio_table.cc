@@ -15,7 +15,6 @@
 namespace ghost {
 namespace {
 
-constexpr size_t kAlignment = 64;
 constexpr absl::Duration kLongestWrite = absl::Milliseconds(100);
 constexpr int kSpinsBetweenYields = 128;
 constexpr int kReadTries = 3;
@@ -75,22 +74,6 @@ void seqcount::write_end(uint32_t begin) {
   uint32_t expected = begin;
   ExchangeShared(seqnum, &expected, begin + 1);  // unless it was taken away
 }
-
-// -- The table: header, stream, items, classes; each begins a cache line, and where follows from the counts. --
-
-struct alignas(kAlignment) PrioTable::Header {
-  uint32_t num_items;
-  uint32_t num_classes;
-  uint32_t stream_capacity;
-};
-
-// An item goes to the first free place from its index modulo the capacity on. The place is filled before its bit is
-// set, and the bit is taken before the place is emptied: a bit without a place is an item that was told already.
-struct alignas(kAlignment) PrioTable::Stream {
-  uint32_t overflow;             // 1: an item found no place
-  uint64_t pending[kWords];      // a bit for each place that was filled
-  uint32_t place[kMaxCapacity];  // an item's index + 1; 0: free
-};
 
 PrioTable::PrioTable(uint32_t num_items, uint32_t num_classes, StreamCapacity capacity)
     : status_(CheckCounts(num_items, num_classes, static_cast<uint32_t>(capacity))) {
@@ -158,10 +141,6 @@ size_t PrioTable::SizeFor(uint32_t num_items, uint32_t num_classes) {
   return sizeof(Header) + sizeof(Stream) + size_t{num_items} * sizeof(struct sched_item) +
          size_t{num_classes} * sizeof(struct work_class);
 }
-
-PrioTable::Header* PrioTable::header() const { return reinterpret_cast<Header*>(shmem_.bytes()); }
-
-PrioTable::Stream* PrioTable::stream() const { return reinterpret_cast<Stream*>(shmem_.bytes() + sizeof(Header)); }
 
 struct sched_item* PrioTable::sched_item(int index) const {
   GHOST_CHECK(index >= 0 && index < NumItems()) << "item " << index << " of " << NumItems();

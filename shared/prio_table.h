@@ -30,6 +30,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "lib/base/shared_word.h"
 #include "shared/shmem.h"
 
 namespace ghost {
@@ -116,6 +117,8 @@ class PrioTable {
   // The application's pid, as it says itself; 0 if there is no table.
   pid_t Owner() const { return shmem_.Owner(); }
   GhostShmem::Id id() const { return shmem_.id(); }
+  // The application's descriptor of it; -1 if it was attached.
+  int fd() const { return shmem_.fd(); }
   int NumItems() const { return static_cast<int>(num_items_); }
   int NumClasses() const { return static_cast<int>(num_classes_); }
 
@@ -126,9 +129,16 @@ class PrioTable {
   // other items the scheduler is told to look at all items.
   void MarkUpdatedIndex(int index, int num_retries);
 
-  // For the scheduler. An item that has changed (several changes may be told as one), kNoUpdate, or kOverflow: any
+  // For the scheduler. Whether NextUpdatedIndex may say more than kNoUpdate.
+  bool HasUpdates() const {
+    static_assert(kWords == 2);
+    const Stream& s = *stream();
+    return (taken_[0] | taken_[1] | LoadShared<Order::kRelaxed>(s.overflow) |
+            LoadShared<Order::kRelaxed>(s.pending[0]) | LoadShared<Order::kRelaxed>(s.pending[1])) != 0;
+  }
+  // An item that has changed (several changes may be told as one), kNoUpdate, or kOverflow: any
   // may have. Everything written before a change was announced is seen by whoever is told of it. Bounded, whatever
-  // is in the memory; one load or two if nothing has changed.
+  // is in the memory.
   int NextUpdatedIndex();
   // A consistent copy of an item; false if somebody is writing it: then it will be announced. The index must be in
   // range; nothing that is in the copy need be.
@@ -137,16 +147,28 @@ class PrioTable {
   struct work_class ReadClass(int index) const;
 
  private:
-  struct Header;  // at the start of the region
-  struct Stream;  // after it
   static constexpr size_t kMaxCapacity = 97;
   static constexpr int kWords = 2;  // of a bit per place
+
+  // The region: header, stream, items, classes; each begins a cache line, and where follows from the counts.
+  struct alignas(64) Header {
+    uint32_t num_items;
+    uint32_t num_classes;
+    uint32_t stream_capacity;
+  };
+  // An item goes to the first free place from its index modulo the capacity on. The place is filled before its bit is
+  // set, and the bit is taken before the place is emptied: a bit without a place is an item that was told already.
+  struct alignas(64) Stream {
+    uint32_t overflow;             // 1: an item found no place
+    uint64_t pending[kWords];      // a bit for each place that was filled
+    uint32_t place[kMaxCapacity];  // an item's index + 1; 0: free
+  };
 
   static size_t SizeFor(uint32_t num_items, uint32_t num_classes);
   static absl::Status CheckCounts(uint32_t num_items, uint32_t num_classes, uint32_t capacity);
   absl::Status CheckHeader();
-  Header* header() const;
-  Stream* stream() const;
+  Header* header() const { return reinterpret_cast<Header*>(shmem_.bytes()); }
+  Stream* stream() const { return reinterpret_cast<Stream*>(shmem_.bytes() + sizeof(Header)); }
   bool Put(int index, uint32_t place);
   void ForgetUpdates();
 

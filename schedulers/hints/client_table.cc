@@ -79,7 +79,7 @@ void ClientTable::Tell(HintSource::Visitor* visitor, int index, bool announced) 
   visitor->OnHint(item.task->gtid, ToWorkHint(copy, has_class ? &work_class : nullptr, wall_clock_ahead_ns_));
 }
 
-int ClientTable::Poll(HintSource::Visitor* visitor, int budget, int64_t wall_clock_ahead_ns) {
+int ClientTable::TellChanges(HintSource::Visitor* visitor, int budget, int64_t wall_clock_ahead_ns) {
   wall_clock_ahead_ns_ = wall_clock_ahead_ns;
   budget = std::min(budget, kMaxReads);
   int reads = 0;

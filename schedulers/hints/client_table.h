@@ -53,7 +53,9 @@ class ClientTable {
 
   // Tells changed hints, reading `budget` items at most (and kMaxReads); returns how many it has read. Those that are
   // left come in later calls.
-  int Poll(HintSource::Visitor* visitor, int budget, int64_t wall_clock_ahead_ns);
+  int Poll(HintSource::Visitor* visitor, int budget, int64_t wall_clock_ahead_ns) {
+    return to_scan_ == 0 && !table_.HasUpdates() ? 0 : TellChanges(visitor, budget, wall_clock_ahead_ns);
+  }
 
   // Sets the RUNNABLE flag of the task's item, unless the application is writing it all the while.
   void SetHasWork(const ClientTask& task);
@@ -66,6 +68,7 @@ class ClientTable {
     uint32_t seqnum = 0;         // as of the last read
     ClientTask* task = nullptr;  // whom it speaks for: then task->item is this one
   };
+  int TellChanges(HintSource::Visitor* visitor, int budget, int64_t wall_clock_ahead_ns);
   ClientTask* Find(uint64_t gpid) const;
   void Bind(int index, ClientTask* task);
   // Whether an item that was looked at, not announced, says something that was not told.
