@@ -213,6 +213,44 @@ TEST(PrioTableTest, StressOrdering) {
   EXPECT_EQ(pair.theirs.NextUpdatedIndex(), PrioTable::kNoUpdate);
 }
 
+TEST(PrioTableTest, CopiesAreWhole) {
+  Pair pair(1, 1, Capacity::kStreamCapacity11);
+  std::atomic<bool> over = false;
+  std::jthread writer([&] {
+    for (uint32_t round = 1; !over; ++round) WriteItem(pair.ours, 0, round);
+  });
+  int whole = 0;
+  struct sched_item item;
+  const Time start = Time::Now();
+  while (whole < 10'000 || Time::Now() - start < absl::Milliseconds(300)) {
+    if (Time::Now() - start > absl::Seconds(50)) {
+      over = true;
+      FAIL() << whole << " copies only";
+    }
+    for (int i = 0; i < 1000; ++i) {
+      if (!pair.theirs.ReadItem(0, &item)) continue;
+      ++whole;
+      if (item.gpid != item.wcid || item.flags != item.wcid || item.deadline != item.wcid) {
+        over = true;
+        FAIL() << item.wcid << " " << item.gpid << " " << item.flags << " " << item.deadline;
+      }
+    }
+  }
+  over = true;
+}
+
+// Another writer was killed between the two steps of its announcement.
+TEST(PrioTableTest, AnAnnouncementThatWasHalfMade) {
+  Pair pair(20, 1, Capacity::kStreamCapacity11);
+  pair.ours.MarkUpdatedIndex(3, 0);
+  auto* pending = reinterpret_cast<uint64_t*>(reinterpret_cast<std::byte*>(pair.ours.sched_item(0)) - 512 + 64 + 8);
+  ASSERT_EQ(*pending, uint64_t{1} << 3);
+  *pending = 0;
+  EXPECT_EQ(pair.theirs.NextUpdatedIndex(), PrioTable::kNoUpdate);
+  pair.ours.MarkUpdatedIndex(3, 0);
+  EXPECT_EQ(pair.theirs.NextUpdatedIndex(), 3);
+}
+
 TEST(PrioTableTest, SeqcountKeepsReadersAndWritersApart) {
   struct seqcount count = {};
   uint32_t begin = count.read_begin();

@@ -262,6 +262,24 @@ TEST_F(PrioTableHintsTest, ATaskIsToldThatItHasWorkAgain) {
   EXPECT_FALSE(client.IsRunnable(0));
 }
 
+TEST_F(PrioTableHintsTest, WhatTheSchedulerWritesIsNoNewsToIt) {
+  PrioTableHelper client(120, 1);
+  hints_.OnTaskNew(Task(1));
+  Name(client, 0, Task(1));
+  client.MarkIdle(0);
+  EXPECT_EQ(Poll(), 1);
+  hints_.SetHasWork(Task(1));
+  // All items are looked at.
+  for (int i = 1; i < 120; ++i) client.table().MarkUpdatedIndex(i, 0);
+  EXPECT_EQ(Poll(), 0);
+  EXPECT_EQ(hints_.num_overflows(), 1u);
+  // But what the application wrote before, and the scheduler has not seen, is.
+  client.table().sched_item(0)->seqcount.write_end(client.table().sched_item(0)->seqcount.write_begin());
+  hints_.SetHasWork(Task(1));
+  for (int i = 1; i < 120; ++i) client.table().MarkUpdatedIndex(i, 0);
+  EXPECT_EQ(Poll(), 1);
+}
+
 TEST_F(PrioTableHintsTest, DeadlinesByEitherClock) {
   PrioTableHelper client(1, 1);
   hints_.OnTaskNew(Task(1));
