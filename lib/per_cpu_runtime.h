@@ -91,6 +91,7 @@ class PerCpuRuntime final : public PerCpuBase {
     bool balance_due = false;
     bool may_share = true;  // since its agent woke it has not asked for work, nor offered all for another class's sake
     Time balance_at;        // when to compare its load with others'
+    int balance_with = -1;  // whose turn it was last
     std::vector<uint32_t> asked;  // by cpu: that one's version when it was asked for work
   };
 
@@ -101,6 +102,9 @@ class PerCpuRuntime final : public PerCpuBase {
   bool wants_ticks() const override {
     if constexpr (requires { Policy::kWantsTicks; }) return Policy::kWantsTicks;
     return false;
+  }
+  bool wants_nice() const override {
+    return requires(Policy & policy, Task * task) { policy.OnNiceChanged(0, task); };
   }
 
   // -- The pass --
@@ -169,6 +173,7 @@ class PerCpuRuntime final : public PerCpuBase {
   int GiveTo(CpuState& c, int to, int count, int64_t most, Time now);
   void AskForWork(CpuState& c);
   void Balance(CpuState& c, Time now);
+  bool BalanceWith(CpuState& c, int to, Time now);
 
   // -- Upkeep --
   void Upkeep(CpuState& c, Time now);

@@ -150,19 +150,34 @@ void PerCpuRuntime<Policy>::AskForWork(CpuState& c) {
   PingOrRetry(c, busiest);
 }
 
-// To the CPU with the least load, as much as makes the two more equal.
+// With the CPU that has the least load; and, as none of these tasks may be allowed there, with some others in turn.
 template <typename Policy>
 void PerCpuRuntime<Policy>::Balance(CpuState& c, Time now) {
-  int to = c.cpu;
+  int lightest = c.cpu;
   for (int cpu : cpus()) {
-    if (board_.row(cpu).load.value() < board_.row(to).load.value()) to = cpu;
+    if (board_.row(cpu).load.value() < board_.row(lightest).load.value()) lightest = cpu;
   }
-  for (int i = 0; i < kMostTasksBalanced && to != c.cpu; ++i) {
-    const int64_t difference = policy_.Load(c.cpu) - board_.row(to).load.value();
-    // What has been given so far is not in its row yet.
-    const int64_t given = c.row.load.value() - policy_.Load(c.cpu);
-    if (Spare(c) <= 0 || GiveTo(c, to, 1, (difference - given) / 2, now) == 0) break;
+  if (lightest == c.cpu || BalanceWith(c, lightest, now)) return;
+  for (int takers = 0; takers < kMostTakers; ++takers) {
+    c.balance_with = cpus().Next(c.balance_with);
+    if (c.balance_with < 0) c.balance_with = cpus().First();
+    if (c.balance_with != c.cpu && BalanceWith(c, c.balance_with, now)) return;
   }
+}
+
+// As much as makes the two more equal. False: nothing.
+template <typename Policy>
+bool PerCpuRuntime<Policy>::BalanceWith(CpuState& c, int to, Time now) {
+  const int64_t before = policy_.Load(c.cpu);
+  int given = 0;
+  while (given < kMostTasksBalanced && Spare(c) > 0) {
+    const int64_t load = policy_.Load(c.cpu);
+    // What it has got so far is not in its row yet.
+    const int64_t difference = load - board_.row(to).load.value() - (before - load);
+    if (difference < 2 || GiveTo(c, to, 1, difference / 2, now) == 0) break;
+    ++given;
+  }
+  return given > 0;
 }
 
 }  // namespace ghost

@@ -62,6 +62,9 @@ void PerCpuRuntime<Policy>::Admit(CpuState& c, const TaskNew& news, uint32_t seq
     if (known->home_ != c.cpu || (known->place_ & Task::kInMailbox) != 0) return c.counters.unknown_tasks.Add(1);
     if (static_cast<int32_t>(seqnum - known->seqnum_) <= 0) return;
     known->seqnum_ = seqnum;
+    if (news.nice.has_value() && *news.nice != known->nice_) {
+      On(c, known, TaskPriorityChanged{.gtid = news.gtid, .nice = *news.nice}, now);
+    }
     return Adjust(c, known, news.runnable, known->state_ == TaskState::kOnCpu, now);
   }
   Task* task = AddTask(c, news.gtid, seqnum, enclave()->status_words().Find(news.sw_info));

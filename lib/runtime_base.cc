@@ -54,7 +54,12 @@ absl::Status RuntimeBase::TakeOver() {
   GHOST_RETURN_IF_ERROR(ConfigureEnclave());
   Channel* channel = default_queue();
   GHOST_RETURN_IF_ERROR(channel->SetDefault());
-  return enclave_->Discover(channel, [this](const Enclave::DiscoveredTask& task) { AdoptTask(task); });
+  bool adopted = false;
+  GHOST_RETURN_IF_ERROR(enclave_->Discover(channel, [&](const Enclave::DiscoveredTask& task) {
+    adopted = true;
+    AdoptTask(task);
+  }));
+  return adopted && wants_nice() ? enclave_->kernel().WriteFile("ctl", "discover tasks") : absl::OkStatus();
 }
 
 absl::Status RuntimeBase::Start() {

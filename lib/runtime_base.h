@@ -81,6 +81,8 @@ class RuntimeBase : public Runtime {
   virtual absl::Status ConfigureEnclave() = 0;
   // A task of an older agent; its messages go to the default queue now. Before any step.
   virtual void AdoptTask(const Enclave::DiscoveredTask& task) = 0;
+  // Nice values of adopted tasks matter: the kernel is asked to announce them anew, as status words do not have them.
+  virtual bool wants_nice() const { return false; }
   // The CPUs whose agents each write a part of the dump.
   virtual CpuSet describers() const { return cpus(); }
   // Appends lines about a CPU's tasks. (agent)
