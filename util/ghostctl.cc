@@ -27,7 +27,7 @@ examples:
   ghostctl run --policy fifo_per_cpu --cpus 0-1 -- stress-ng --cpu 4 --timeout 5s
   ghostctl move 4711
   ghostctl status
-  ghostctl set slice=50us
+  ghostctl set preemption_time_slice=50us
 
 Exit status: 0 ok, 1 failed, 2 usage, 3 no ghost kernel or no common ABI, 4 permission, 5 CPUs or enclave busy;
 run and exec: that of the program which they run.

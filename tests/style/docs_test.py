@@ -11,6 +11,11 @@ MOST_LINES_OF_EXAMPLE = 60
 
 # A line that is a path in backquotes alone, then a block: the block is a part of that file.
 SHOWN = re.compile(r"^`([\w./-]+)`\n\n```[\w+]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A row of README's table of policies: its name, its folder, …, how many lines.
+POLICY_ROW = re.compile(r"^\| \[`(\w+)`\]\((schedulers/[\w/]+)\) \|.*\| (\d+) \|[^|]*\|$", re.MULTILINE)
+# A line of the table that ghostctl has of them.
+POLICY_NAME = re.compile(r'^    \{"(\w+)", "\w*", "\w+",', re.MULTILINE)
+CODE = re.compile(r"^[ \t]*(?!//)[^\s].*$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -54,6 +59,14 @@ def broken_links(top, document):
             if not os.path.exists(os.path.join(top, folder, target))]
 
 
+def lines_of(top, folder):
+    """How many lines of code a folder has, without tests and benchmarks, comments and empty lines, rounded up to tens."""
+    names = [name for name in os.listdir(os.path.join(top, folder)) if name.endswith((".h", ".cc"))]
+    sources = [name for name in names if not re.search(r"_(test|test_base|benchmark)\.", name)]
+    count = sum(len(CODE.findall(read(top, os.path.join(folder, name)))) for name in sources)
+    return -(-count // 10) * 10
+
+
 class DocsTest(unittest.TestCase):
 
     def test_code_is_the_files_own(self):
@@ -71,6 +84,24 @@ class DocsTest(unittest.TestCase):
         self.assertIn(EXAMPLE, [path for path, _ in SHOWN.findall(read(top, TUTORIAL))])
         self.assertEqual(not_shown(top, TUTORIAL, EXAMPLE), [])
         self.assertLessEqual(len(read(top, EXAMPLE).splitlines()), MOST_LINES_OF_EXAMPLE)
+
+    def test_policies_have_as_many_lines_as_the_readme_says(self):
+        top = source_tree.root()
+        rows = POLICY_ROW.findall(read(top, "README.md"))
+        self.assertEqual({name: int(lines) for name, _, lines in rows},
+                         {name: lines_of(top, folder) for name, folder, _ in rows}, "README.md's, and what is so")
+
+    def test_the_readme_has_all_policies(self):
+        top = source_tree.root()
+        names = POLICY_NAME.findall(read(top, "util/ctl/policies.cc"))
+        self.assertTrue(names)
+        self.assertEqual(sorted(name for name, _, _ in POLICY_ROW.findall(read(top, "README.md"))), sorted(names))
+
+    def test_lines_are_those_without_tests(self):
+        files = {"s/p.h": "a\n" * 8, "s/p.cc": "  a  // b\n" * 3 + "  // a\n\n" * 9, "s/p_test.cc": "a\n" * 90, "s/p_benchmark.cc": "a\n" * 90,
+                 "s/BUILD": "a\n" * 90}
+        with source_tree.Sample(files) as top:
+            self.assertEqual(lines_of(top, "s"), 20)
 
     def test_the_checks_can_fail(self):
         document = "\n\n".join(["`a.h`\n\n```c++\none\n```", "`a.h`\n\n```c++\nthree\n```", "`a.h`\n\n```\none\n```",

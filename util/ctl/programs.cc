@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "lib/base/status.h"
+#include "util/ctl/policies.h"
 
 namespace ghost::ctl {
 namespace {
@@ -53,13 +55,15 @@ absl::StatusOr<std::string> FindProgram(const std::string& name) {
 }
 
 absl::StatusOr<std::string> FindAgent(const std::string& policy) {
+  if (const PolicyName* known = FindPolicy(policy)) return FindProgram(known->agent);
   const std::string names[] = {absl::StrCat(policy, "_agent"), absl::StrCat("agent_", policy), policy};
   for (const std::string& name : names) {
     if (std::string path = policy.empty() ? "" : Find(name); !path.empty()) return path;
   }
-  return WithHint(absl::InvalidArgumentError(absl::StrCat("there is no policy '", policy, "': no program ", names[0],
+  const auto append_name = [](std::string* out, const PolicyName& known) { out->append(known.name); };
+  return WithHint(absl::InvalidArgumentError(absl::StrCat("there is no policy '", policy, "', nor a program ", names[0],
                                                           " or ", names[1], " beside ghostctl or in $PATH")),
-                  "bazel build -c opt fifo_per_cpu_agent, then --policy fifo_per_cpu");
+                  absl::StrCat("policies are ", absl::StrJoin(Policies(), ", ", append_name)));
 }
 
 }  // namespace ghost::ctl

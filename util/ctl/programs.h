@@ -12,8 +12,8 @@ namespace ghost::ctl {
 // $PATH. NotFound with a hint how to build it.
 absl::StatusOr<std::string> FindProgram(const std::string& name);
 
-// The agent program of a policy: "fifo_per_cpu" is fifo_per_cpu_agent, "sol" is agent_sol. A program's own name is
-// taken, too.
+// The agent program of a policy of ours (util/ctl/policies.h); of one that is not in that table: NAME_agent, agent_NAME
+// or NAME. NotFound: it is not built. InvalidArgument: there is none of that name.
 absl::StatusOr<std::string> FindAgent(const std::string& policy);
 
 }  // namespace ghost::ctl

@@ -39,7 +39,7 @@ options:
 
 examples:
   ghostctl get
-  ghostctl get 1 slice
+  ghostctl get 1 preemption_time_slice
 )";
 
 constexpr char kSetHelp[] =
@@ -56,7 +56,7 @@ options:
   --ghostfs DIR   the ghostfs to use
 
 examples:
-  ghostctl set 1 slice=50us
+  ghostctl set 1 preemption_time_slice=50us
   ghostctl set latency=6ms min_granularity=750us
 )";
 
