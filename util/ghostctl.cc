@@ -15,7 +15,7 @@ namespace ghost::ctl {
 namespace {
 
 const Command* const kCommands[] = {&kDoctorCommand, &kRunCommand, &kExecCommand, &kEnclaveCommand, &kMoveCommand,
-                                    &kStatusCommand, &kGetCommand, &kSetCommand,  &kDumpCommand};
+                                    &kStatusCommand, &kGetCommand, &kSetCommand,  &kDumpCommand,    &kRpcCommand};
 
 constexpr char kExamples[] = R"(
 options:

@@ -140,10 +140,14 @@ absl::Status AgentRequests::ReadDump(const RpcRequest& request, RpcBuffer* answe
   return answer->SerializeString(absl::string_view(dump_).substr(start, kDumpPart));
 }
 
+absl::StatusOr<RpcResponse> AgentClient::Call(const RpcRequest& request) {
+  absl::StatusOr<RpcResponse> response = rpc_.Call(request, kAnswerTimeout);
+  if (!response.ok()) return WithHint(response.status(), "it is stopped, stuck or has just ended: ghostctl status");
+  return response;
+}
+
 absl::StatusOr<RpcBuffer> AgentClient::Ask(const RpcRequest& request) {
-  absl::StatusOr<RpcResponse> answer = rpc_.Call(request, kAnswerTimeout);
-  if (!answer.ok()) return WithHint(answer.status(), "it is stopped, stuck or has just ended: ghostctl status");
-  RpcResponse response = *std::move(answer);
+  GHOST_ASSIGN_OR_RETURN(RpcResponse response, Call(request));
   if (response.code == 0) return std::move(response.buffer);
   if (response.code != 1) return absl::UnimplementedError("the agent does not know this request");
   absl::Status status;
@@ -209,8 +213,8 @@ absl::StatusOr<std::string> AgentClient::Dump() {
   return dump;
 }
 
-absl::StatusOr<int64_t> AgentClient::CountTasks() {
-  GHOST_ASSIGN_OR_RETURN(const RpcResponse response, rpc_.Call({.code = kRpcCountTasks}, kAnswerTimeout));
+absl::StatusOr<int64_t> AgentClient::Request(int64_t code, int64_t arg0, int64_t arg1) {
+  GHOST_ASSIGN_OR_RETURN(const RpcResponse response, Call({.code = code, .arg0 = arg0, .arg1 = arg1}));
   return response.code;
 }
 

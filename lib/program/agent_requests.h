@@ -89,9 +89,12 @@ class AgentClient {
   // Each as "name=value". Nothing is set if one is wrong.
   absl::Status Set(const std::vector<std::string>& assignments);
   absl::StatusOr<std::string> Dump();
-  absl::StatusOr<int64_t> CountTasks();
+  absl::StatusOr<int64_t> CountTasks() { return Request(kRpcCountTasks, 0, 0); }
+  // Any request with numbers alone: the code of the response.
+  absl::StatusOr<int64_t> Request(int64_t code, int64_t arg0, int64_t arg1);
 
  private:
+  absl::StatusOr<RpcResponse> Call(const RpcRequest& request);
   // The buffer of an answer whose code is 0.
   absl::StatusOr<RpcBuffer> Ask(const RpcRequest& request);
 

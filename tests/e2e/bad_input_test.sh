@@ -29,7 +29,7 @@ done
 t_pass
 
 t_begin "--help of every ghostctl command"
-for command in doctor run exec enclave move status get set dump; do
+for command in doctor run exec enclave move status get set dump rpc; do
   "$GHOSTCTL" $command --help | grep -q "^examples:" || t_fail "$command"
 done
 t_pass
@@ -38,7 +38,7 @@ t_begin "unknown flags: usage, exit status 2"
 for program in ghostd fifo_per_cpu_agent simple_exp simple_edf fdsrv fdcat; do
   says 2 "$program: .*nosuchflag" "$BIN/$program" --nosuchflag
 done
-for command in doctor run exec enclave move status get set dump; do
+for command in doctor run exec enclave move status get set dump rpc; do
   says 2 "ghostctl $command: unknown option --nosuchflag" "$GHOSTCTL" $command --nosuchflag
 done
 t_pass

