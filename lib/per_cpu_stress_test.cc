@@ -18,6 +18,19 @@ namespace {
 constexpr int kCpus = 4;
 constexpr absl::Duration kPatience = absl::Seconds(60);
 
+// CPUs share work, and whoever wakes is placed anew: as many moves between CPUs as there can be.
+class SharingPolicy : public ListPolicy {
+ public:
+  using ListPolicy::ListPolicy;
+  static constexpr bool kPlacesWakeups = true;
+  Task* PickToGive(int cpu, int to_cpu, int64_t) {
+    for (Task& task : queue(cpu)) {
+      if (task.allowed().Contains(to_cpu)) return &task;
+    }
+    return nullptr;
+  }
+};
+
 class StressTest : public testing::TestWithParam<int> {
  protected:
   StressTest() : kernel_(kCpus), random_(GetParam()) {
@@ -29,8 +42,8 @@ class StressTest : public testing::TestWithParam<int> {
   ~StressTest() override { runtime_->Stop(); }
 
   void Start(int queue_elements) {
-    runtime_ =
-        std::make_unique<PerCpuRuntime<ListPolicy>>(enclave_.get(), RuntimeOptions{.queue_elements = queue_elements});
+    runtime_ = std::make_unique<PerCpuRuntime<SharingPolicy>>(enclave_.get(),
+                                                              RuntimeOptions{.queue_elements = queue_elements});
     ASSERT_TRUE(runtime_->Start().ok());
   }
   void Born() {
@@ -126,7 +139,7 @@ class StressTest : public testing::TestWithParam<int> {
   BlockingKernel kernel_;
   std::unique_ptr<Enclave> enclave_;
   BlockingEnclave* mock_;
-  std::unique_ptr<PerCpuRuntime<ListPolicy>> runtime_;
+  std::unique_ptr<PerCpuRuntime<SharingPolicy>> runtime_;
   std::mt19937 random_;
   int next_tid_ = 0;
   std::map<int64_t, CpuSet> affinity_;  // of the living
