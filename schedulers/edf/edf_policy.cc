@@ -108,13 +108,13 @@ void EdfPolicy::Pause(Task* task) {
 // -- Who runs --
 
 void EdfPolicy::OnRunning(int cpu, Task* task, Time now) {
+  // It was the first of all that may run there: nobody is to take the CPU from it, until something changes.
   task->cpu = cpu;
   StartRunning(task, now);
 }
 
 void EdfPolicy::StartRunning(Task* task, Time now) {
   task->since = now;
-  changed_ = true;
   if (task->hint.has_work) {
     task->place = Place::kRunning;
     task->key = KeyOf(*task);
@@ -138,7 +138,6 @@ void EdfPolicy::StopRunning(Task* task, Time now) {
     leaving_.erase(leaving_.iterator_to(*task));
   }
   task->place = Place::kNowhere;
-  changed_ = true;
 }
 
 // -- What applications say --
@@ -149,6 +148,7 @@ void EdfPolicy::OnHint(Task* task, const WorkHint& hint, Time now) {
   on_cpu ? StopRunning(task, now) : Dequeue(task);
   if (task->hinted && task->hint.has_work) FinishPiece(task, now);
   task->hint = hint;
+  changed_ = true;
   task->hinted = true;
   if (hint.has_work) StartPiece(task);
   ComesNow(task, /*boosted=*/false);

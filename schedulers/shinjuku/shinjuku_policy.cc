@@ -85,11 +85,12 @@ void ShinjukuPolicy::OnRunning(int cpu, Task* task, Time now) {
   task->cpu = cpu;
   task->gives_way = false;
   StartRunning(task, now);
+  // It was the first of all that may run there: nobody is to take the CPU from it before its slice is used.
+  if (waiting_[task->qos_class()] != 0) look_again_ = std::min(look_again_, After(now, slice_ns_));
 }
 
 void ShinjukuPolicy::StartRunning(Task* task, Time now) {
   task->since = now;
-  changed_ = true;
   if (!task->hint.has_work) {
     task->place = Place::kLeaving;
     leaving_.push_back(*task);
@@ -112,7 +113,6 @@ void ShinjukuPolicy::OnStopped(int, Task* task, Time now) {
   task->place = Place::kNowhere;
   task->used_ns += Time::NanosecondsBetween(task->since, now);
   task->last_run = now;
-  changed_ = true;
 }
 
 // -- What applications say --
@@ -126,6 +126,7 @@ void ShinjukuPolicy::OnHint(Task* task, const WorkHint& hint, Time now) {
     Dequeue(task);
   }
   task->hint = hint;
+  changed_ = true;
   if (hint.has_work) task->used_ns = 0;  // a new piece of work
   if (place == Place::kRunning || place == Place::kLeaving) {
     // Between two pieces of work it may be the turn of somebody else.
