@@ -76,9 +76,12 @@ void CentralizedRuntime<Policy>::Admit(CpuState& c, const TaskNew& news, uint32_
   if (known != nullptr && TaskKeeper<Task>::IsSame(*known, news.sw_info)) {
     if (known->state_ == TaskState::kGone || !TaskKeeper<Task>::Advance(known, seqnum)) return;
     if ((known->place_ & Task::kPending) != 0) Settle(c, *cpus_[known->home_], now);
+    if (news.nice.has_value() && *news.nice != known->nice_) {
+      On(c, known, TaskPriorityChanged{.gtid = news.gtid, .nice = *news.nice}, now);
+    }
     return Adjust(c, known, news.runnable, known->state_ == TaskState::kOnCpu, now);
   }
-  Task* task = keeper_.Add(news.gtid, seqnum, enclave()->status_words().Find(news.sw_info));
+  Task* task = keeper_.Add(news.gtid, seqnum, enclave()->status_words().Find(news.sw_info), /*home=*/-1);
   task->parent_gtid_ = news.parent_gtid;
   task->nice_ = news.nice.value_or(0);
   task->runtime_ns_ = news.runtime_ns;
@@ -109,7 +112,7 @@ void CentralizedRuntime<Policy>::ReserveTasks(size_t num_tasks) {
 
 template <typename Policy>
 void CentralizedRuntime<Policy>::AdoptTask(const Enclave::DiscoveredTask& found) {
-  Task* task = keeper_.Add(found.gtid, found.barrier, found.status_word);
+  Task* task = keeper_.Add(found.gtid, found.barrier, found.status_word, /*home=*/-1);
   task->runtime_ns_ = found.runtime_ns;
   Welcome(*cpus_[global_cpu()], task, found.runnable, found.on_cpu, Time());
 }
@@ -199,8 +202,9 @@ void CentralizedRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
       Adjust(c, task, look.runnable, look.on_cpu, now);
     }
   }
-  keeper_.AddThoseMissed(queue(),
-                         [&](Task* task, const auto& look) { Welcome(c, task, look.runnable, look.on_cpu, now); });
+  keeper_.ForEachMissed(queue(), [&](int64_t gtid, const StatusWord& word, const auto& look) {
+    Welcome(c, keeper_.Add(gtid, look.barrier, word, /*home=*/-1), look.runnable, look.on_cpu, now);
+  });
   RefreshAvailability(now);
 }
 

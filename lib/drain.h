@@ -1,4 +1,5 @@
-// DrainMessages: one agent's reading of its queue in a pass, for every model of runtime.
+// DrainMessages: a global agent's reading of its queue in a pass. The per-CPU runtime has the same loop written out: it
+// counts as it goes, and by this one a turn of its would cost 8 % more instructions.
 //
 // Threads: as Channel's consumer. No allocation, no system call.
 #ifndef GHOST_LIB_DRAIN_H_

@@ -79,7 +79,7 @@ template <typename Policy>
       c.channel.Keep();
       left_at_new = left;
       left = 1;
-    } else if constexpr (kConcernsTasks<M>) {
+    } else if constexpr (kConcernsTask<M>) {
       if (Task* task = Follow(c, message.gtid, view.seqnum()); task != nullptr) On(c, task, message, now);
     }
   };
@@ -110,17 +110,12 @@ template <typename Policy>
 [[gnu::always_inline]] inline typename PerCpuRuntime<Policy>::Task* PerCpuRuntime<Policy>::Follow(CpuState& c,
                                                                                                   int64_t gtid,
                                                                                                   uint32_t seqnum) {
-  Task* task = static_cast<Task*>(index_.Find(gtid));
+  Task* task = keeper_.Find(gtid);
   if (task == nullptr || task->home_ != c.cpu) [[unlikely]] {
     c.counters.unknown_tasks.Add(1);
     return nullptr;
   }
-  // What a look at the status word has told already is no news. (Numbers wrap.)
-  if (static_cast<int32_t>(task->seqnum_ - seqnum) >= 0) [[unlikely]]
-    return nullptr;
-  // Before the policy may let anyone see the task.
-  task->seqnum_ = seqnum;
-  return task;
+  return TaskKeeper<Task>::Advance(task, seqnum) ? task : nullptr;
 }
 
 template <typename Policy>

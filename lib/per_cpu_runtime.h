@@ -43,11 +43,13 @@
 #include "kernel/abi/message.h"
 #include "kernel/abi/message_decoder.h"
 #include "kernel/ghost_uapi.h"
+#include "lib/drain.h"
 #include "lib/per_cpu_base.h"
 #include "lib/per_cpu_board.h"
 #include "lib/policy.h"
 #include "lib/task.h"
 #include "lib/task_index.h"
+#include "lib/task_keeper.h"
 
 namespace ghost {
 
@@ -114,13 +116,7 @@ class PerCpuRuntime final : public PerCpuBase {
   bool Drain(CpuState& c, Time now);
   // The task of a message, brought up to date with its sequence number; null: nothing to do about it here.
   Task* Follow(CpuState& c, int64_t gtid, uint32_t seqnum);
-  // Messages for which there is an On() below. Others only wake the agent, which looks at everything then; TASK_ON_CPU
-  // repeats what the commit said.
-  template <typename M>
-  static constexpr bool kConcernsTasks = requires(const M& message) {
-    message.gtid;
-  }
-  &&!std::is_same_v<M, TaskNew> && !std::is_same_v<M, TaskOnCpu>;
+  // One for each message that is about a task. Others only wake the agent, which looks at everything then.
   void On(CpuState& c, Task* task, const TaskBlocked& message, Time now);
   void On(CpuState& c, Task* task, const TaskWakeup& message, Time now);
   void On(CpuState& c, Task* task, const TaskPreempt& message, Time now);
@@ -191,8 +187,7 @@ class PerCpuRuntime final : public PerCpuBase {
   void LookAfresh(CpuState& c, Time now);
   void LookAfreshAt(CpuState& c, Task* task, Time now);
 
-  TaskIndex index_;
-  TaskPool<Task> pool_;
+  TaskKeeper<Task> keeper_;
   CpuBoard board_;
   std::vector<std::unique_ptr<CpuState>> cpus_;  // by cpu; null for those that are not the enclave's
   Policy policy_;

@@ -9,7 +9,7 @@ namespace ghost {
 template <typename Policy>
 PerCpuRuntime<Policy>::PerCpuRuntime(Enclave* enclave, RuntimeOptions options, const PolicyOptions<Policy>& policy)
     : PerCpuBase(enclave, std::move(options)),
-      pool_(this->options().initial_tasks),
+      keeper_(enclave, this->options().initial_tasks),
       board_(enclave->cpus(), TopologyFor(enclave->cpus(), this->options())),
       policy_(MakePolicy<Policy>(PolicyConfig{.cpus = enclave->cpus(), .topology = board_.topology()}, policy)) {
   cpus_.resize(static_cast<size_t>(enclave->cpus().Last()) + 1);
@@ -55,13 +55,11 @@ void PerCpuRuntime<Policy>::AdmitNewTasks(CpuState& c, Time now) {
 
 template <typename Policy>
 void PerCpuRuntime<Policy>::Admit(CpuState& c, const TaskNew& news, uint32_t seqnum, Time now) {
-  Task* known = static_cast<Task*>(index_.Find(news.gtid));
-  if (known != nullptr && known->status_word_.info().id == news.sw_info.id &&
-      known->status_word_.info().index == news.sw_info.index) {
-    // Told again (somebody wrote `discover tasks`). Another CPU's task is that CPU's business.
+  Task* known = keeper_.Find(news.gtid);
+  if (known != nullptr && TaskKeeper<Task>::IsSame(*known, news.sw_info)) {
+    // Another CPU's task is that CPU's business.
     if (known->home_ != c.cpu || (known->place_ & Task::kInMailbox) != 0) return c.counters.unknown_tasks.Add(1);
-    if (static_cast<int32_t>(seqnum - known->seqnum_) <= 0) return;
-    known->seqnum_ = seqnum;
+    if (!TaskKeeper<Task>::Advance(known, seqnum)) return;
     if (news.nice.has_value() && *news.nice != known->nice_) {
       On(c, known, TaskPriorityChanged{.gtid = news.gtid, .nice = *news.nice}, now);
     }
@@ -77,13 +75,7 @@ void PerCpuRuntime<Policy>::Admit(CpuState& c, const TaskNew& news, uint32_t seq
 template <typename Policy>
 typename PerCpuRuntime<Policy>::Task* PerCpuRuntime<Policy>::AddTask(CpuState& c, int64_t gtid, uint32_t seqnum,
                                                                      StatusWord word) {
-  Task* task = pool_.Allocate();
-  task->gtid_ = gtid;
-  task->seqnum_ = seqnum;
-  task->status_word_ = word;
-  task->home_ = c.cpu;
-  task->allowed_ = cpus();
-  index_.Insert(task);
+  Task* task = keeper_.Add(gtid, seqnum, word, c.cpu);
   c.at_home.Add(task);
   c.row.tasks.fetch_add(1, std::memory_order_relaxed);
   return task;
@@ -117,10 +109,7 @@ void PerCpuRuntime<Policy>::Adjust(CpuState& c, Task* task, bool runnable, bool 
 // Where it may run, from the kernel; within the enclave.
 template <typename Policy>
 void PerCpuRuntime<Policy>::UpdateAffinity(Task* task) {
-  absl::StatusOr<CpuSet> affinity = enclave()->kernel().TaskAffinity(task->gtid_);
-  // A task that has just died has none; its last message is on the way.
-  task->allowed_ = affinity.ok() ? *affinity & cpus() : cpus();
-  if (task->allowed_.empty()) task->allowed_ = cpus();
+  keeper_.ReadAffinity(task);
   task->place_ &= ~Task::kNeedsPlace;
 }
 
@@ -206,13 +195,9 @@ int PerCpuRuntime<Policy>::MoveTo(CpuState& c, CpuState& target, Task* task) {
 
 template <typename Policy>
 void PerCpuRuntime<Policy>::Bury(CpuState& c, Task* task) {
-  // Out of the index first: freeing the word of a task that came back lets its TASK_NEW loose, to any CPU.
-  index_.Erase(task);
   c.at_home.Remove(task);
   c.row.tasks.fetch_sub(1, std::memory_order_relaxed);
-  // It fails if the kernel has freed the word itself, as it does when the last message found no room.
-  enclave()->status_words().Free(task->status_word_);
-  pool_.Free(task);
+  keeper_.Bury(task);
 }
 
 // Messages were lost: the status words say how things are now. What they say as of a barrier makes all older messages
@@ -226,31 +211,20 @@ void PerCpuRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
   }
   if (c.cpu != cpus().First()) return;
   // This CPU's queue is the default one: a TASK_NEW that found no room was its.
-  enclave()->status_words().ForEachTask([&](const StatusWord& word) {
-    const uint32_t barrier = word.barrier();
-    const uint32_t flags = word.flags();
-    const int64_t gtid = word.gtid();
-    if (index_.Find(gtid) != nullptr || (flags & GHOST_SW_F_CANFREE) != 0) return;
-    // Only a task whose messages come here, and whose TASK_NEW was sent.
-    if (c.channel.Associate(gtid, barrier) != GHOST_ASSOC_SF_ALREADY) return;
-    Task* task = AddTask(c, gtid, barrier, word);
-    Adjust(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
+  keeper_.ForEachMissed(c.channel, [&](int64_t gtid, const StatusWord& word, const auto& look) {
+    Adjust(c, AddTask(c, gtid, look.barrier, word), look.runnable, look.on_cpu, now);
   });
 }
 
 template <typename Policy>
 void PerCpuRuntime<Policy>::LookAfreshAt(CpuState& c, Task* task, Time now) {
   if (task->state_ == TaskState::kGone || !task->status_word_.valid()) return;
-  const StatusWord& word = task->status_word_;
-  const uint32_t barrier = word.barrier();
-  const uint32_t flags = word.flags();
-  if (word.gtid() != task->gtid_ || (flags & GHOST_SW_F_INUSE) == 0 || (flags & GHOST_SW_F_CANFREE) != 0) {
-    return Leave(c, task);
-  }
-  task->seqnum_ = barrier;
+  const auto look = TaskKeeper<Task>::LookAt(task->status_word_, task->gtid_);
+  if (look.gone) return Leave(c, task);
+  task->seqnum_ = look.barrier;
   // A change of its affinity may be among what was lost.
   On(c, task, TaskAffinityChanged{.gtid = task->gtid_}, now);
-  Adjust(c, task, (flags & GHOST_SW_TASK_RUNNABLE) != 0, (flags & GHOST_SW_TASK_ONCPU) != 0, now);
+  Adjust(c, task, look.runnable, look.on_cpu, now);
 }
 
 template <typename Policy>
@@ -260,8 +234,7 @@ void PerCpuRuntime<Policy>::DescribeCpu(int cpu, std::string* text) {
                   c.row.runnable.value(), " runnable of ", c.row.tasks.load(std::memory_order_relaxed), " tasks\n");
   for (const TaskBase* base = c.at_home.first(); base != nullptr; base = TasksAtHome::Next(base)) {
     const Task* task = static_cast<const Task*>(base);
-    absl::StrAppend(text, "  task ", task->gtid_, " tid ", task->gtid_ >> 41, " ", TaskStateName(task->state_),
-                    " seqnum ", task->seqnum_, " ran ", task->runtime_ns_, " ns cpus ", ToCpuList(task->allowed_));
+    TaskKeeper<Task>::Describe(*task, text);
     if constexpr (requires { policy_.Describe(*task, text); }) policy_.Describe(*task, text);
     text->push_back('\n');
   }

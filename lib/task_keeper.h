@@ -27,10 +27,10 @@ class TaskKeeper {
  public:
   TaskKeeper(Enclave* enclave, int initial_tasks) : enclave_(*enclave), pool_(initial_tasks) {}
 
-  Task* Find(int64_t gtid) const { return static_cast<Task*>(index_.Find(gtid)); }
+  [[gnu::always_inline]] Task* Find(int64_t gtid) const { return static_cast<Task*>(index_.Find(gtid)); }
   // Follows the number of a message about the task, before the policy may let anyone see it. False: it is no news; a
   // look at the status word has told it already.
-  static bool Advance(Task* task, uint32_t seqnum) {
+  [[gnu::always_inline]] static bool Advance(Task* task, uint32_t seqnum) {
     if (static_cast<int32_t>(task->seqnum_ - seqnum) >= 0) [[unlikely]]  // numbers wrap
       return false;
     task->seqnum_ = seqnum;
@@ -42,12 +42,13 @@ class TaskKeeper {
     return own.id == word.id && own.index == word.index;
   }
 
-  // A record of a task that may run on all of the enclave's CPUs.
-  Task* Add(int64_t gtid, uint32_t seqnum, const StatusWord& word) {
+  // A record of a task that may run on all of the enclave's CPUs, and is at home on `home`.
+  Task* Add(int64_t gtid, uint32_t seqnum, const StatusWord& word, int home) {
     Task* task = pool_.Allocate();
     task->gtid_ = gtid;
     task->seqnum_ = seqnum;
     task->status_word_ = word;
+    task->home_ = home;  // before any CPU's agent may find it
     task->allowed_ = enclave_.cpus();
     index_.Insert(task);
     return task;
@@ -83,16 +84,16 @@ class TaskKeeper {
             .runnable = (flags & GHOST_SW_TASK_RUNNABLE) != 0,
             .on_cpu = (flags & GHOST_SW_TASK_ONCPU) != 0};
   }
-  // Tasks whose TASK_NEW came to this queue, the default one, and found no room: visit(Task*, Look).
+  // Tasks without a record whose TASK_NEW came to this queue, the default one, and found no room:
+  // visit(gtid, word, look).
   template <typename Visit>
-  void AddThoseMissed(Channel& queue, Visit visit) {
+  void ForEachMissed(Channel& queue, Visit visit) {
     enclave_.status_words().ForEachTask([&](const StatusWord& word) {
       const int64_t gtid = word.gtid();
       const Look look = LookAt(word, gtid);
       if (index_.Find(gtid) != nullptr || look.gone) return;
       // Only a task whose messages come here, and whose TASK_NEW was sent.
-      if (queue.Associate(gtid, look.barrier) != GHOST_ASSOC_SF_ALREADY) return;
-      visit(Add(gtid, look.barrier, word), look);
+      if (queue.Associate(gtid, look.barrier) == GHOST_ASSOC_SF_ALREADY) visit(gtid, word, look);
     });
   }
 
