@@ -203,7 +203,9 @@ bool RunOne(const Settings& settings, uint64_t seed) {
   }
   if (!status.ok()) {
     if (traced) std::cerr << trace.LastLines(kLinesOfFailure);
-    Report(kName, absl::Status(status.code(), absl::StrCat("seed ", seed, ": ", std::string(status.message()))));
+    Report(kName,
+           WithHint(absl::Status(status.code(), absl::StrCat("seed ", seed, ": ", std::string(status.message()))),
+                    HintOf(status)));
     return false;
   }
   if (settings.many) return true;

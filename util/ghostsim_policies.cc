@@ -1,15 +1,21 @@
 #include "util/ghostsim_policies.h"
 
 #include "schedulers/cfs/cfs_policy.h"
+#include "schedulers/edf/edf_policy.h"
+#include "schedulers/fifo/centralized/fifo_policy.h"
 #include "schedulers/examples/weighted_rr/weighted_rr_policy.h"
 #include "schedulers/fifo/per_cpu/fifo_policy.h"
+#include "schedulers/shinjuku/shinjuku_policy.h"
 
 namespace ghost::sim {
 namespace {
 
 const PolicyEntry kPolicies[] = {
     {"cfs", "fair shares of each CPU by nice values", PerCpuScheduler<CfsPolicy>::Make},
+    {"edf", "the earliest deadline first, within each quality of service", CentralizedScheduler<EdfPolicy>::Make},
+    {"fifo_centralized", "one FIFO for all CPUs; slices with --set", CentralizedScheduler<CentralizedFifoPolicy>::Make},
     {"fifo_per_cpu", "a FIFO per CPU, each task until it blocks", PerCpuScheduler<FifoPolicy>::Make},
+    {"shinjuku", "slices of microseconds, within each quality of service", CentralizedScheduler<ShinjukuPolicy>::Make},
     {"weighted_rr", "in turn on each CPU, each for its weight", PerCpuScheduler<WeightedRrPolicy>::Make},
 };
 

@@ -14,7 +14,9 @@ constexpr int64_t kOfflineRetryNs = 10'000;
 
 }  // namespace
 
-AgentHost::AgentHost(Machine* machine, Process* process) : machine_(*machine), process_(*process) {}
+AgentHost::AgentHost(Machine* machine, Process* process) : machine_(*machine), process_(*process) {
+  Watch(machine_.driver().cpus().changes());
+}
 
 AgentHost::~AgentHost() { CancelAll(); }
 
@@ -69,29 +71,28 @@ void AgentHost::OnResume(uint32_t index, uint32_t generation) {
   current_ = nullptr;
 }
 
-int64_t AgentHost::OnSharedCore(Thread& thread, int64_t ns) {
-  if (thread.cpu < 0 || machine_.costs().smt_percent == 0) return ns;
-  const CpuSet& siblings = machine_.topology()->cpu(thread.cpu).siblings();
-  if (siblings.size() <= 1) return ns;
+int64_t AgentHost::SiblingsBusyNs(int cpu) const {
   int64_t busy_ns = 0;
-  for (const int cpu : siblings) {
-    if (cpu != thread.cpu) busy_ns += machine_.driver().cpus().BusyNs(cpu);
+  for (const int other : machine_.topology()->cpu(cpu).siblings()) {
+    if (other != cpu) busy_ns += machine_.driver().cpus().BusyNs(other);
   }
-  const int64_t now = machine_.now_ns();
-  const int64_t passed_ns = now - std::exchange(thread.charged_ns, now);
-  const int64_t shared_ns = std::min(busy_ns - std::exchange(thread.siblings_busy_ns, busy_ns), passed_ns);
-  if (passed_ns <= 0) return ns;
-  const double share = static_cast<double>(shared_ns) / static_cast<double>(passed_ns);
-  return ns + static_cast<int64_t>(static_cast<double>(ns * machine_.costs().smt_percent) / 100 * share);
+  return busy_ns;
 }
 
 void AgentHost::Charge(int64_t ns) {
   if (current_ == nullptr || dead_) return;
-  ++current_->calls;
-  ns = OnSharedCore(*current_, ns);
-  if (ns == 0) return;
-  ResumeAt(*current_, machine_.now_ns() + ns);
-  Fiber::Suspend();
+  Thread& self = *current_;
+  ++self.calls;
+  const int64_t slower = machine_.costs().smt_percent;
+  const bool shares_core = self.cpu >= 0 && slower > 0 && machine_.topology()->cpu(self.cpu).siblings().size() > 1;
+  while (ns > 0) {
+    const int64_t busy_ns = shares_core ? SiblingsBusyNs(self.cpu) : 0;
+    ResumeAt(self, machine_.now_ns() + ns);
+    Fiber::Suspend();
+    if (!shares_core || dead_) return;
+    // What the core did for somebody else meanwhile has yet to be done.
+    ns = std::min((SiblingsBusyNs(self.cpu) - busy_ns) * slower / (100 + slower), ns - 1);
+  }
 }
 
 int AgentHost::Ioctl(int fd, unsigned long command, void* argument) {
@@ -118,13 +119,13 @@ uint64_t AgentHost::World() const {
   return world;
 }
 
-void AgentHost::WaitForWorld(int64_t until_ns) {
-  if (current_ == nullptr || dead_) return;
+void AgentHost::WaitForWorld(uint64_t world, int64_t until_ns) {
+  if (current_ == nullptr || dead_ || world != World()) return;
   current_->waits_for_world = true;
-  current_->world = World();
+  current_->world = world;
   ++num_waiting_;
   ++current_->generation;
-  if (until_ns != EventQueue::kNever) ResumeAt(*current_, until_ns);
+  if (until_ns != EventQueue::kNever) ResumeAt(*current_, std::max(until_ns, machine_.now_ns()));
   Fiber::Suspend();
 }
 

@@ -54,9 +54,11 @@ class AgentHost {
   void Charge(int64_t ns);
   // An ioctl at this instant; sleeps until the core has answered it.
   int Ioctl(int fd, unsigned long command, void* argument);
-  // Sleeps until something happens to one of the watched words, or `until_ns`.
-  void WaitForWorld(int64_t until_ns);
-  // What WaitForWorld watches: ring heads.
+  // What the watched words look like.
+  uint64_t World() const;
+  // Sleeps until they look otherwise than `world`, or `until_ns`.
+  void WaitForWorld(uint64_t world, int64_t until_ns);
+  // To be watched: ring heads, and what else an agent that polls looks at. It must stay as long as the host.
   void Watch(const uint32_t* word) { watched_.push_back(word); }
   // To be called after each event of the machine.
   void LookAtWorld() {
@@ -80,16 +82,12 @@ class AgentHost {
     int answer = 0;
     bool waits_for_world = false;
     uint64_t world = 0;  // as it was seen
-    // When it was last charged, and the other threads' busy time of its core then.
-    int64_t charged_ns = 0;
-    int64_t siblings_busy_ns = 0;
   };
   Thread& Reserve(int cpu);
   void ResumeAt(Thread& thread, int64_t when_ns);
   void OnResume(uint32_t index, uint32_t generation);
-  // `ns`, stretched as the core was shared since the last time.
-  int64_t OnSharedCore(Thread& thread, int64_t ns);
-  uint64_t World() const;
+  // For how long the other hardware threads of a CPU's core have not idled so far.
+  int64_t SiblingsBusyNs(int cpu) const;
   void WakeWaiting();
 
   Machine& machine_;

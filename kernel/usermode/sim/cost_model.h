@@ -26,6 +26,7 @@ namespace ghost::sim {
 struct CostModel {
   int64_t syscall_ns = 72;          // any system call, by an agent
   int64_t message_ns = 265;         // agent: a message is produced, seen and handled
+  int64_t message_next_ns = 265;    // … each further one that it finds at the same time
   int64_t pass_ns = 100;            // agent: one decision of its policy
   int64_t commit_ns = 406;          // agent: the first transaction of a commit
   int64_t commit_next_ns = 366;     // agent: each further one
@@ -51,6 +52,7 @@ struct CostName {
 inline constexpr CostName kCosts[] = {
     {"syscall", &CostModel::syscall_ns},
     {"message", &CostModel::message_ns},
+    {"message_next", &CostModel::message_next_ns},
     {"pass", &CostModel::pass_ns},
     {"commit", &CostModel::commit_ns},
     {"commit_next", &CostModel::commit_next_ns},

@@ -119,6 +119,7 @@ void Cpus::SetOnline(int cpu, bool online) {
   Cpu& c = at(cpu);
   if (c.online == online) return;
   c.online = online;
+  ++changes_;
   Update(cpu);
   std::deque<Thread*> refugees;
   if (!online) refugees.swap(c.ordinary);
@@ -148,6 +149,7 @@ void Cpus::OnTell(uint32_t cpu, uint32_t) {
   const bool wanted = c.busy > 0 || !c.ordinary.empty();
   if (wanted == c.told_wanted) return;
   c.told_wanted = wanted;
+  ++changes_;
   for (Observer* observer : threads_.observers()) {
     observer->OnBusy(static_cast<int>(cpu), wanted, events_.now_ns());
   }

@@ -30,6 +30,8 @@ class Cpus {
   bool online(int cpu) const { return cpus_[static_cast<size_t>(cpu)].online; }
   bool agent_running(int cpu) const { return cpus_[static_cast<size_t>(cpu)].agent_running; }
   Thread* ghost(int cpu) const { return cpus_[static_cast<size_t>(cpu)].ghost; }
+  // A word that changes whenever a CPU goes or comes, or another class begins or ceases to want it.
+  const uint32_t* changes() const { return &changes_; }
   // For how long it has not idled so far.
   int64_t BusyNs(int cpu) const;
   size_t num_ordinary(int cpu) const { return cpus_[static_cast<size_t>(cpu)].ordinary.size(); }
@@ -79,6 +81,7 @@ class Cpus {
   const CostModel& costs_;
   usermode::Core* core_ = nullptr;
   std::vector<Cpu> cpus_;
+  uint32_t changes_ = 0;
   MethodHandler<Cpus, &Cpus::OnTell> tell_{this};
   MethodHandler<Cpus, &Cpus::OnSlice> slice_{this};
 };

@@ -9,6 +9,11 @@
 #include "lib/tunable.h"
 
 namespace ghost::sim {
+namespace {
+
+constexpr int64_t kLeastPollNs = 10;
+
+}  // namespace
 
 SchedulerProcess::SchedulerProcess(Machine* machine, Options options)
     : machine_(*machine),
@@ -42,8 +47,7 @@ absl::Status SchedulerProcess::Start() {
   SchedulerOptions options = options_.scheduler_options;
   if (options.topology == nullptr) options.topology = machine_.topology();
   if (options_.hints != nullptr) {
-    hints_ = std::make_unique<SimHintSource>(options_.hints);
-    options.hints = hints_.get();
+    options.hints = std::make_shared<SimHintSource>(options_.hints);
     host_->Watch(options_.hints->changes());
   }
   scheduler_ = options_.scheduler(enclave_.get(), options);
@@ -77,12 +81,15 @@ void SchedulerProcess::AgentMain(int cpu) {
   const CostModel& costs = machine_.costs();
   while (!host.dead()) {
     const uint64_t calls = host.calls();
+    const uint64_t world = host.World();
     const SteppedScheduler::Outcome outcome = scheduler_->Step(cpu, Time::FromNanoseconds(machine_.now_ns()));
     if (outcome.kernel_gone) return;
     if (host.calls() != calls) continue;
     // It polled, and found nothing that the kernel is to do.
     host.Charge(costs.poll_ns + kernel_.MessageCost());
-    host.WaitForWorld(outcome.look_again.ns());
+    // Time passes: who waits for something that takes time waits in vain otherwise, where a look costs nothing.
+    host.WaitForWorld(world,
+                      std::max(outcome.look_again.ns(), machine_.now_ns() + (costs.poll_ns == 0 ? kLeastPollNs : 0)));
   }
 }
 
@@ -93,7 +100,6 @@ void SchedulerProcess::Kill() {
   // As the process's memory goes: none of these may reach the kernel any more, which their host sees to.
   hooks_.messages = nullptr;
   scheduler_.reset();
-  hints_.reset();
   enclave_.reset();
   ready_ = false;
 }

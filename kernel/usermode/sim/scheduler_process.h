@@ -72,7 +72,6 @@ class SchedulerProcess {
   SimEnclave::Hooks hooks_;
   SimKernel kernel_;
   std::unique_ptr<Enclave> enclave_;
-  std::unique_ptr<SimHintSource> hints_;
   std::unique_ptr<SteppedScheduler> scheduler_;
   std::string enclave_name_;
   uint64_t enclave_id_ = 0;

@@ -115,15 +115,17 @@ int64_t SimEnclave::MessageCost() {
   const CostModel& costs = host_.machine().costs();
   const uint64_t handled = hooks_.messages(cpu);
   const auto fresh = static_cast<int64_t>(handled - std::exchange(charged_[static_cast<size_t>(cpu)], handled));
-  if (!hooks_.global || host_.machine().topology()->num_numa_nodes() <= 1) return fresh * costs.message_ns;
-  // Of those that threads' stops and wake-ups on other nodes made.
+  if (fresh == 0) return 0;
+  int64_t ns = costs.message_ns + (fresh - 1) * costs.message_next_ns;
+  if (!hooks_.global || host_.machine().topology()->num_numa_nodes() <= 1) return ns;
+  // Some of them are of threads that stopped, or were woken, on other nodes.
   int64_t reports = 0;
   for (int other = 0; other < host_.machine().num_cpus(); ++other) {
     if (ExtraPercent(cpu, other) > 0) reports += host_.machine().threads().reports(other);
   }
   const int64_t remote = std::clamp<int64_t>(reports - charged_remote_, 0, fresh);
   charged_remote_ += remote;
-  return fresh * costs.message_ns + remote * costs.message_ns * costs.remote_percent / 100;
+  return ns + ns * remote / fresh * costs.remote_percent / 100;
 }
 
 namespace {

@@ -2,6 +2,7 @@
 //
 //     SchedulerFactory fifo = PerCpuScheduler<FifoPolicy>::Make;                     // its options are the defaults
 //     SchedulerFactory cfs = PerCpuScheduler<CfsPolicy>::With({.latency = …});
+//     SchedulerFactory edf = CentralizedScheduler<EdfPolicy>::Make;
 //
 // Threads: one; all calls but the constructor come from fibers of its process.
 #ifndef GHOST_KERNEL_USERMODE_SIM_STEPPED_SCHEDULER_H_
@@ -16,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "lib/base/time.h"
+#include "lib/centralized_runtime.h"
 #include "lib/enclave.h"
 #include "lib/per_cpu_runtime.h"
 #include "lib/runtime.h"
@@ -27,7 +29,8 @@ namespace ghost::sim {
 struct SchedulerOptions {
   int queue_elements = 16384;
   std::shared_ptr<const Topology> topology = nullptr;              // null: flat
-  HintSource* hints = nullptr;                                     // null: no application tells anything of its work
+  std::shared_ptr<HintSource> hints = nullptr;                     // null: no application tells anything of its work
+  int global_cpu = -1;                                             // where a global agent starts; -1: on the first CPU
   std::vector<std::pair<std::string, std::string>> tunables = {};  // of its policy: name and value
 };
 
@@ -77,6 +80,44 @@ class PerCpuScheduler final : public SteppedScheduler {
 
  private:
   PerCpuRuntime<Policy> runtime_;
+};
+
+template <typename Policy>
+class CentralizedScheduler final : public SteppedScheduler {
+ public:
+  static std::unique_ptr<SteppedScheduler> Make(Enclave* enclave, const SchedulerOptions& options) {
+    return std::make_unique<CentralizedScheduler>(enclave, options);
+  }
+  static SchedulerFactory With(const PolicyOptions<Policy>& policy) {
+    return [policy](Enclave* enclave, const SchedulerOptions& options) {
+      return std::make_unique<CentralizedScheduler>(enclave, options, policy);
+    };
+  }
+  CentralizedScheduler(Enclave* enclave, const SchedulerOptions& options, const PolicyOptions<Policy>& policy = {})
+      : runtime_(enclave,
+                 {.queue_elements = options.queue_elements,
+                  .topology = options.topology,
+                  .global_cpu = options.global_cpu,
+                  .hints = options.hints},
+                 policy) {}
+
+  absl::Status Start() override { return runtime_.StartStepped(); }
+  Outcome Step(int cpu, Time now) override {
+    switch (runtime_.Step(cpu, now)) {
+      case StepResult::kKernelGone:
+        return {.kernel_gone = true};
+      case StepResult::kPolled:
+        return {.look_again = runtime_.look_again()};
+      default:
+        return {.look_again = now};
+    }
+  }
+  bool global() const override { return true; }
+  uint64_t Messages(int cpu) const override { return runtime_.Counters(cpu).messages; }
+  Runtime& runtime() override { return runtime_; }
+
+ private:
+  CentralizedRuntime<Policy> runtime_;
 };
 
 }  // namespace ghost::sim
