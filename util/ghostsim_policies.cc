@@ -2,10 +2,11 @@
 
 #include "schedulers/cfs/cfs_policy.h"
 #include "schedulers/edf/edf_policy.h"
-#include "schedulers/fifo/centralized/fifo_policy.h"
 #include "schedulers/examples/weighted_rr/weighted_rr_policy.h"
+#include "schedulers/fifo/centralized/fifo_policy.h"
 #include "schedulers/fifo/per_cpu/fifo_policy.h"
 #include "schedulers/shinjuku/shinjuku_policy.h"
+#include "schedulers/sol/sol_policy.h"
 
 namespace ghost::sim {
 namespace {
@@ -16,6 +17,7 @@ const PolicyEntry kPolicies[] = {
     {"fifo_centralized", "one FIFO for all CPUs; slices with --set", CentralizedScheduler<CentralizedFifoPolicy>::Make},
     {"fifo_per_cpu", "a FIFO per CPU, each task until it blocks", PerCpuScheduler<FifoPolicy>::Make},
     {"shinjuku", "slices of microseconds, within each quality of service", CentralizedScheduler<ShinjukuPolicy>::Make},
+    {"sol", "as fifo_centralized, and does not wait for its commits", CentralizedScheduler<SolPolicy>::Make},
     {"weighted_rr", "in turn on each CPU, each for its weight", PerCpuScheduler<WeightedRrPolicy>::Make},
 };
 

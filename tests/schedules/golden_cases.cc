@@ -52,6 +52,7 @@ absl::StatusOr<std::string> RunGoldenCase(const GoldenCase& golden, const std::s
   if (policy == nullptr) return absl::NotFoundError(absl::StrCat("there is no policy ", golden.policy));
   SimulationOptions options{.scheduler = policy->factory,
                             .num_cpus = golden.cpus,
+                            .global_cpu = golden.cpus - 1,  // out of the way
                             .tunables = golden.tunables,
                             .seed = golden.seed,
                             .check_every = 1};

@@ -53,7 +53,7 @@ absl::Status SchedulerProcess::Start() {
   scheduler_ = options_.scheduler(enclave_.get(), options);
   GHOST_RETURN_IF_ERROR(SetTunables());
   GHOST_RETURN_IF_ERROR(scheduler_->Start());
-  hooks_.global = scheduler_->global();
+  hooks_.global = scheduler_->global_cpu() >= 0;
   hooks_.messages = [this](int cpu) { return scheduler_->Messages(cpu); };
   for (int cpu : enclave_->cpus()) host_->StartThread(cpu, [this, cpu] { AgentMain(cpu); });
   return absl::OkStatus();

@@ -65,6 +65,7 @@ Simulation::Simulation(const SimulationOptions& options, const Workload& workloa
   collector_.summary().seed = options_.seed;
   collector_.summary().abi = options_.abi;
   scheduler_options_.tunables = options_.tunables;
+  scheduler_options_.global_cpu = options_.global_cpu;
   if (seeds_.Chance(options_.faults.tiny)) scheduler_options_.queue_elements = kTinyQueue;
   if (checker_ != nullptr) machine_.core().SetObserver(checker_);
   machine_.AddObserver(&collector_);
@@ -269,6 +270,17 @@ absl::Status Simulation::Run() {
   return absl::OkStatus();
 }
 
+bool Simulation::MustRun(const Thread& thread) {
+  const WorkHint* hint = state_.hints().Find(thread.tid);
+  if (thread.gtid == 0 || (hint != nullptr && !hint->has_work)) return false;
+  const SteppedScheduler* scheduler = agents_.back()->scheduler();
+  // None of its CPUs in the enclave: it may use all of those.
+  CpuSet cpus = *thread.affinity & options_.agent_cpus;
+  if (cpus.empty()) cpus = options_.agent_cpus;
+  if (scheduler != nullptr && scheduler->global_cpu() >= 0) cpus.Remove(scheduler->global_cpu());
+  return !cpus.empty();
+}
+
 absl::Status Simulation::CheckLiveness() {
   const int64_t limit_ns = machine_.now_ns() + kStartTimeoutNs;
   while (!agents_.back()->ready() && machine_.events().NextTime() <= limit_ns) {
@@ -279,16 +291,12 @@ absl::Status Simulation::CheckLiveness() {
   watches_runs_ = true;
   std::vector<Thread*> waiting;
   for (const auto& thread : machine_.threads().all()) {
-    const WorkHint* hint = state_.hints().Find(thread->tid);
-    const bool has_work = hint == nullptr || hint->has_work;
-    if (thread->gtid != 0 && thread->state == Thread::State::kRunnable && has_work) waiting.push_back(thread.get());
+    if (thread->state == Thread::State::kRunnable && MustRun(*thread)) waiting.push_back(thread.get());
   }
   const int64_t deadline_ns = machine_.now_ns() + options_.liveness_bound_ns;
   for (;;) {
     std::erase_if(waiting, [this](const Thread* thread) {
-      const WorkHint* hint = state_.hints().Find(thread->tid);
-      if (hint != nullptr && !hint->has_work) return true;
-      return has_run_[static_cast<size_t>(thread->tid - Threads::kFirstTid)] || thread->gtid == 0;
+      return has_run_[static_cast<size_t>(thread->tid - Threads::kFirstTid)] || !MustRun(*thread);
     });
     if (waiting.empty()) return absl::OkStatus();
     if (machine_.events().NextTime() > deadline_ns) {

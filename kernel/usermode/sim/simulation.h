@@ -30,6 +30,7 @@ struct SimulationOptions {
   int num_cpus = 4;
   std::shared_ptr<const Topology> topology = nullptr;  // null: the workload's, or num_cpus that share nothing
   CpuSet agent_cpus = {};                              // those that agents schedule; empty: all
+  int global_cpu = -1;                                 // where a global agent starts; -1: on the first of them
   std::vector<std::pair<std::string, std::string>> tunables = {};  // of the policy: name and value
   uint64_t seed = 1;
   uint32_t abi = 91;
@@ -77,6 +78,8 @@ class Simulation final : public AgentObserver, public Observer {
   void UpgradeAgents();
   // After the faults: everybody who can run must, within the bound.
   absl::Status CheckLiveness();
+  // Whether it may be expected to run: it has work, and may use another CPU than the one of a global agent.
+  bool MustRun(const Thread& thread);
   void OnRun(const Thread& thread, int64_t now_ns) override;
 
   int64_t CommitDelay() override { return faults_ == nullptr ? 0 : faults_->CommitDelay(); }

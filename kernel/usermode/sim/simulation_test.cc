@@ -211,14 +211,14 @@ TEST(HintsTest, FollowRequests) {
   static Machine* machine;
   class Listener : public SteppedScheduler, public HintSource::Visitor {
    public:
-    Listener(Enclave* enclave, const SchedulerOptions& options) : inner_(enclave, options), hints_(*options.hints) {}
+    Listener(Enclave* enclave, const SchedulerOptions& options) : inner_(enclave, options), hints_(options.hints) {}
     absl::Status Start() override { return inner_.Start(); }
     Outcome Step(int cpu, Time now) override {
       now_ = now;
       for (const auto& thread : machine->threads().all()) {
-        if (thread->gtid != 0 && known_.insert(thread->gtid).second) hints_.OnTaskNew(thread->gtid);
+        if (thread->gtid != 0 && known_.insert(thread->gtid).second) hints_->OnTaskNew(thread->gtid);
       }
-      hints_.Poll(this);
+      hints_->Poll(this);
       return inner_.Step(cpu, now);
     }
     uint64_t Messages(int cpu) const override { return inner_.Messages(cpu); }
@@ -230,7 +230,7 @@ TEST(HintsTest, FollowRequests) {
 
    private:
     PerCpuScheduler<FifoPolicy> inner_;
-    HintSource& hints_;
+    const std::shared_ptr<HintSource> hints_;
     std::set<int64_t> known_;
     Time now_;
   };

@@ -48,8 +48,8 @@ class SteppedScheduler {
   virtual absl::Status Start() = 0;
   // One step of the agent of `cpu`.
   virtual Outcome Step(int cpu, Time now) = 0;
-  // Whether one agent handles the messages of all CPUs.
-  virtual bool global() const { return false; }
+  // Whose agent handles the messages of all CPUs; it runs no tasks there. -1: each handles its own.
+  virtual int global_cpu() const { return -1; }
   // How many messages this agent has handled so far.
   virtual uint64_t Messages(int cpu) const = 0;
   virtual Runtime& runtime() = 0;
@@ -112,7 +112,7 @@ class CentralizedScheduler final : public SteppedScheduler {
         return {.look_again = now};
     }
   }
-  bool global() const override { return true; }
+  int global_cpu() const override { return runtime_.global_cpu(); }
   uint64_t Messages(int cpu) const override { return runtime_.Counters(cpu).messages; }
   Runtime& runtime() override { return runtime_; }
 
