@@ -108,7 +108,10 @@ uint32_t MockEnclave::AllocateWord(int64_t gtid, uint32_t flags) {
     next_word_ = (next_word_ + 1) % capacity_;
     ghost_status_word& word = words()[index];
     if (word.flags != 0) continue;
-    word = {};
+    // Not the flags: others look at those of free words, too.
+    word.barrier = 0;
+    word.switch_time = 0;
+    word.runtime = 0;
     word.gtid = static_cast<uint64_t>(gtid);
     __atomic_store_n(&word.flags, flags | GHOST_SW_F_ALLOCATED | GHOST_SW_F_INUSE, __ATOMIC_RELEASE);
     return index;
