@@ -184,8 +184,9 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   uint32_t overflow_seen_ = 0;
   uint32_t handled_ = 0;     // messages in this pass
   bool lost_track_ = false;  // messages were lost or unreadable: look at all tasks afresh
-  int acting_cpu_;           // whose agent messages wake: that which did the last upkeep
-  Time now_;                 // of this pass, for OnHint
+  FreshLook fresh_look_;
+  int acting_cpu_;  // whose agent messages wake: that which did the last upkeep
+  Time now_;        // of this pass, for OnHint
   Time stale_since_ = Time::Infinite();
   Time busy_at_;  // when something was to do last
   Time next_look_;

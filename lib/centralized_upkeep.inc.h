@@ -46,9 +46,12 @@ template <typename Policy>
     LoseTrack();
   }
   AdmitNewTasks(c, now);
-  if (std::exchange(lost_track_, false)) LookAfresh(c, now);
+  if (fresh_look_.TakeIfDue(queue())) LookAfresh(c, now);
   ReadAffinities();
   while (TaskBase* task = gone_.PopFront()) Bury(static_cast<Task*>(task));
+  // After the burials: who is buried may be back at once.
+  if (std::exchange(lost_track_, false)) fresh_look_.Plan(queue());
+  if (fresh_look_.planned()) NeedUpkeep();
   if constexpr (kHasHints) {
     if (HintSource* source = hints(); source != nullptr) source->Upkeep();
   }
@@ -188,6 +191,7 @@ void CentralizedRuntime<Policy>::Bury(Task* task) {
 // old.
 template <typename Policy>
 void CentralizedRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
+  lost_track_ = false;
   while (!pending_.empty()) Settle(c, *cpus_[pending_.front()], now);
   for (TaskBase* base = all_.first(); base != nullptr; base = TasksAtHome::Next(base)) {
     Task* task = static_cast<Task*>(base);

@@ -97,6 +97,14 @@ class Channel {
   // Lets the next Consume take nothing: what the last Peek showed stays.
   void Keep() { next_ = slot_; }
 
+  // How far the kernel has got, as a place in the row of all that has come; and whether all before such a place is
+  // taken.
+  uint32_t Head() const { return LoadShared<Order::kAcquire>(ring_->head); }
+  bool HasTaken(uint32_t head) const {
+    const uint32_t taken = limit_tail_ - static_cast<uint32_t>(limit_ - slot_) / sizeof(ghost_msg);
+    return static_cast<int32_t>(taken - head) >= 0;  // numbers wrap
+  }
+
   // Messages that the kernel had to drop since the queue exists. When it grows, tasks must be looked at afresh.
   uint32_t overflow() const { return LoadShared<Order::kRelaxed>(ring_->overflow); }
 

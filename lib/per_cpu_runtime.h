@@ -78,6 +78,7 @@ class PerCpuRuntime final : public PerCpuBase {
     int stale = 0;            // refusals in a row, without a message between them
     CpuSet to_ping;           // agents to wake in upkeep
     bool lost_track = false;  // messages were lost or unreadable: look at all tasks afresh
+    FreshLook fresh_look;
     uint32_t overflow_seen = 0;
     TaskMailbox mailbox;
     TaskList to_place;

@@ -28,9 +28,12 @@ template <typename Policy>
     LoseTrack(c);
   }
   AdmitNewTasks(c, now);
-  if (std::exchange(c.lost_track, false)) LookAfresh(c, now);
+  if (c.fresh_look.TakeIfDue(c.channel)) LookAfresh(c, now);
   PlaceTasks(c, now);
   while (TaskBase* task = c.gone.PopFront()) Bury(c, static_cast<Task*>(task));
+  // After the burials: who is buried may be back at once.
+  if (std::exchange(c.lost_track, false)) c.fresh_look.Plan(c.channel);
+  if (c.fresh_look.planned()) NeedUpkeep(c);
   if constexpr (kShares) ShareWork(c, now);
   for (int cpu : c.to_ping) {
     if (cpus_[cpu]->request->Ping() == 0) c.to_ping.Remove(cpu);
@@ -204,6 +207,7 @@ void PerCpuRuntime<Policy>::Bury(CpuState& c, Task* task) {
 // old.
 template <typename Policy>
 void PerCpuRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
+  c.lost_track = false;
   for (TaskBase* base = c.at_home.first(); base != nullptr;) {
     TaskBase* next = TasksAtHome::Next(base);
     LookAfreshAt(c, static_cast<Task*>(base), now);

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -21,6 +22,23 @@
 #include "lib/task_index.h"
 
 namespace ghost {
+
+// When to look at all tasks afresh, once messages have been lost: not before all is handled that stands in the queue.
+// It may be about an earlier stay of a task in the enclave, whose numbers would pass for news of the one that is found.
+class FreshLook {
+ public:
+  bool planned() const { return planned_; }
+  void Plan(const Channel& queue) {
+    if (std::exchange(planned_, true)) return;
+    after_ = queue.Head();
+  }
+  // True once, when it is time.
+  bool TakeIfDue(const Channel& queue) { return planned_ && queue.HasTaken(after_) && std::exchange(planned_, false); }
+
+ private:
+  bool planned_ = false;
+  uint32_t after_ = 0;
+};
 
 template <typename Task>
 class TaskKeeper {
