@@ -199,12 +199,14 @@ void CentralizedRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
     const auto look = TaskKeeper<Task>::LookAt(task->status_word_, task->gtid_);
     if (look.gone) {
       Leave(task, now);
-    } else if (look.barrier != task->seqnum_) {
-      task->seqnum_ = look.barrier;
-      // A change of its affinity may be among what was lost.
-      On(c, task, TaskAffinityChanged{.gtid = task->gtid_}, now);
-      Adjust(c, task, look.runnable, look.on_cpu, now);
+      continue;
     }
+    // A change of its affinity may be among what was lost.
+    On(c, task, TaskAffinityChanged{.gtid = task->gtid_}, now);
+    // It may have been given a CPU that has not switched to it yet.
+    const bool may_be_latched = task->state_ == TaskState::kOnCpu && look.runnable && look.barrier == task->seqnum_;
+    task->seqnum_ = look.barrier;
+    if (!may_be_latched) Adjust(c, task, look.runnable, look.on_cpu, now);
   }
   keeper_.ForEachMissed(queue(), [&](int64_t gtid, const StatusWord& word, const auto& look) {
     Welcome(c, keeper_.Add(gtid, look.barrier, word, /*home=*/-1), look.runnable, look.on_cpu, now);

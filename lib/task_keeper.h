@@ -109,7 +109,10 @@ class TaskKeeper {
     enclave_.status_words().ForEachTask([&](const StatusWord& word) {
       const int64_t gtid = word.gtid();
       const Look look = LookAt(word, gtid);
-      if (index_.Find(gtid) != nullptr || look.gone) return;
+      // A record with another word is of an earlier stay, of whose end nobody will tell: the kernel has freed that
+      // word.
+      const Task* known = Find(gtid);
+      if ((known != nullptr && IsSame(*known, word.info())) || look.gone) return;
       // Only a task whose messages come here, and whose TASK_NEW was sent.
       if (queue.Associate(gtid, look.barrier) == GHOST_ASSOC_SF_ALREADY) visit(gtid, word, look);
     });
