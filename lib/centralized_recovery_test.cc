@@ -58,7 +58,10 @@ TEST_F(CentralizedRecoveryTest, TaskThatWasGivenACpuAndIsNotThereYetKeepsIt) {
   for (int i = 0; i < 40; ++i) mock_->Post(TaskPriorityChanged{.gtid = kB, .nice = i});
   EXPECT_EQ(Step(), StepResult::kPolled);
   EXPECT_GT(Counters().lost_messages, 0u);
-  for (const std::string& line : TakeLog()) EXPECT_EQ(line.find(" 100"), std::string::npos) << line;
+  // All that is asked about it is where it may run.
+  for (const std::string& line : TakeLog()) {
+    EXPECT_TRUE(line.rfind("cpus ", 0) == 0 || line.find(" 100") == std::string::npos) << line;
+  }
 }
 
 TEST_F(CentralizedRecoveryTest, DeathAndAvailabilityThatWereLost) {

@@ -99,6 +99,8 @@ int64_t CfsPolicy::Slice(const RunQueue& queue, int64_t weight) const {
 
 void CfsPolicy::SetVruntime(const RunQueue& queue, Task* task, EnqueueReason reason) const {
   if (task->origin == Task::Origin::kNew) task->vruntime = Weighted(Slice(queue, task->weight), task->weight);
+  // What it is behind on another CPU is no claim here: tasks that come and go would always be first.
+  if (task->origin == Task::Origin::kMoving) task->vruntime = std::max<int64_t>(task->vruntime, 0);
   if (task->origin != Task::Origin::kQueue) task->vruntime += queue.min_vruntime;
   task->origin = Task::Origin::kQueue;
   task->vruntime = std::max(task->vruntime, queue.min_vruntime - latency_.Get() / 2);

@@ -16,7 +16,9 @@
 //              one of a few others that are looked at has clearly less to do.
 //   balancing  CPUs that run out of tasks take over some of others'; and each gives to the one with the least weight
 //              from time to time (both: lib/per_cpu_runtime.h).
-//   migration  vruntimes of two CPUs do not compare: what goes along is the distance from min_vruntime.
+//   migration  vruntimes of two CPUs do not compare: what goes along is the distance from min_vruntime, if the task is
+//              ahead. One that is behind starts where the new queue stands: with credit from elsewhere, tasks that come
+//              and go would starve those that stay.
 //
 // Pure: see lib/policy.h, which also says who calls it. Costs O(log n) in the tasks of a queue.
 #ifndef GHOST_SCHEDULERS_CFS_CFS_POLICY_H_

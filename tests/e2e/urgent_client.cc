@@ -41,8 +41,10 @@ struct Threads {
   std::atomic<bool> stop = false;
 };
 
+// Beyond the end, so that nobody gets the CPU just then; but not for ever, should the main thread be gone.
 void Hog(const Arguments& arguments, Threads& threads) {
-  while (!threads.stop && Time::Now() < arguments.end) ++threads.laps;
+  const Time end = arguments.end + absl::Seconds(10);
+  while (!threads.stop && Time::Now() < end) ++threads.laps;
 }
 
 void Urgent(const Arguments& arguments, PrioTableHelper& hints, Threads& threads) {

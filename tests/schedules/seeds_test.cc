@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "kernel/usermode/sim/faults.h"
+#include "lib/base/file.h"
 #include "tests/schedules/simulate.h"
 #include "util/ghostsim_policies.h"
 
@@ -65,6 +66,45 @@ TEST_P(SeedsTest, HoldUnderFaults) {
     EXPECT_GT(simulation.summary().faults, 10u);
   }
 }
+
+// What once was broken, and the run that showed it.
+struct Found {
+  const char* policy;
+  int cpus;
+  uint64_t seed;
+  int64_t duration_ms;
+  const char* what;
+};
+constexpr Found kFound[] = {
+    {"sol", 8, 119, 50, "a message of an earlier stay was news of a task that was found by its status word"},
+    {"sol", 8, 35, 30, "a task that was back was not found, as its old record still stood"},
+    {"sol", 8, 103, 30, "so it was"},
+    {"fifo_centralized", 8, 85, 30, "a wake-up was lost, and a later message of its task was not"},
+    {"fifo_per_cpu", 8, 104, 30, "the task of a TASK_NEW that is still in the queue was not looked at afresh"},
+    {"cfs", 8, 13, 30, "tasks that bring credit from another CPU starve one that stays"},
+};
+
+class FoundTest : public testing::TestWithParam<Found> {};
+
+TEST_P(FoundTest, Holds) {
+  const absl::StatusOr<std::string> text = ReadFile("kernel/usermode/sim/workloads/churn.txt");
+  ASSERT_TRUE(text.ok()) << text.status();
+  const absl::StatusOr<Workload> workload = ParseWorkload(*text);
+  ASSERT_TRUE(workload.ok()) << workload.status();
+  SimulationOptions options = OptionsFor(GetParam().policy, GetParam().cpus);
+  options.seed = GetParam().seed;
+  options.abi = kAbis[options.seed % std::size(kAbis)];
+  options.faults = *ParseFaults("all");
+  options.duration_ns = GetParam().duration_ms * 1'000'000;
+  options.liveness_bound_ns = 1'000'000'000;
+  options.check_every = 20;
+  Simulation simulation(options, *workload);
+  const absl::Status status = simulation.Run();
+  EXPECT_TRUE(status.ok()) << GetParam().what << ": " << status;
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, FoundTest, testing::ValuesIn(kFound),
+                         [](const auto& info) { return absl::StrCat(info.param.policy, "_", info.param.seed); });
 
 std::vector<std::string> Policies() {
   std::vector<std::string> names;
