@@ -44,6 +44,7 @@ def runtime_tests():
                 "//lib/testing:blocking_kernel",
                 "//lib/testing:list_policy",
                 "//lib/testing:mock_kernel",
+                "//lib/testing:runtime_stress",
                 "//lib/testing:runtime_test",
                 "//lib/testing:task_test_peer",
             ],
@@ -61,5 +62,6 @@ def runtime_tests():
                 "//lib/testing:blocking_kernel",
                 "//lib/testing:centralized_test",
                 "//lib/testing:mock_kernel",
+                "//lib/testing:runtime_stress",
             ],
         )
