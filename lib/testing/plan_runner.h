@@ -65,6 +65,17 @@ class PlanRunner {
     return ids;
   }
 
+  // The order in which the waiting tasks would get this CPU, if each blocked at once.
+  std::vector<int64_t> Order(int cpu) {
+    std::vector<int64_t> order;
+    if (const int64_t id = Running(cpu); id >= 0) Block(id);
+    while (Pass() > 0) {
+      order.push_back(Running(cpu));
+      Block(order.back());
+    }
+    return order;
+  }
+
   void New(int64_t id) { New(id, cpus_); }
   void New(int64_t id, const CpuSet& allowed) {
     auto entry = std::make_unique<Entry>();

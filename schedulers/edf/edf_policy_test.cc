@@ -30,16 +30,6 @@ class EdfTest : public testing::Test {
     run_.New(id);
     run_.Hint(id, hint);
   }
-  // The order in which the waiting tasks would get CPU 1, if each blocked at once.
-  std::vector<int64_t> Order() {
-    std::vector<int64_t> order;
-    if (int64_t id = run_.Running(1); id >= 0) run_.Block(id);
-    while (run_.Pass() > 0) {
-      order.push_back(run_.Running(1));
-      run_.Block(order.back());
-    }
-    return order;
-  }
 
   EdfPolicy policy_;
   PlanRunner<EdfPolicy> run_;
@@ -57,7 +47,7 @@ TEST_F(EdfTest, EarliestDeadlineFirstWithinAQualityOfService) {
   NewWith(4, Deadline(200));
   NewWith(5, Deadline(900, UINT32_MAX));
   NewWith(6, Deadline(800, 1));
-  EXPECT_THAT(Order(), ElementsAre(5, 6, 3, 2, 4, 1));
+  EXPECT_THAT(run_.Order(1), ElementsAre(5, 6, 3, 2, 4, 1));
 }
 
 TEST_F(EdfTest, WithoutHintsInTheOrderOfComingBehindAllDeadlines) {
@@ -66,7 +56,7 @@ TEST_F(EdfTest, WithoutHintsInTheOrderOfComingBehindAllDeadlines) {
   NewWith(3, Deadline(1'000'000'000));
   run_.New(4);
   NewWith(5, {.qos = 1, .deadline = Time::Infinite()});
-  EXPECT_THAT(Order(), ElementsAre(5, 3, 1, 2, 4));
+  EXPECT_THAT(run_.Order(1), ElementsAre(5, 3, 1, 2, 4));
 }
 
 TEST_F(EdfTest, OfEqualDeadlinesWhoHasToStartFirst) {
@@ -74,7 +64,7 @@ TEST_F(EdfTest, OfEqualDeadlinesWhoHasToStartFirst) {
   NewWith(2, Deadline(1000, 0, 300));
   NewWith(3, Deadline(1000));
   NewWith(4, Deadline(1000, 0, 200));
-  EXPECT_THAT(Order(), ElementsAre(2, 4, 1, 3));
+  EXPECT_THAT(run_.Order(1), ElementsAre(2, 4, 1, 3));
 }
 
 TEST_F(EdfTest, WhoWasInterruptedGoesBeforeItsEqualsOnly) {
@@ -95,7 +85,7 @@ TEST_F(EdfTest, WhoWasInterruptedGoesBeforeItsEqualsOnly) {
     run_.New(2);
     c.leave(run_);
     NewWith(3, Deadline(1000));
-    EXPECT_THAT(Order(), c.front ? ElementsAre(3, 1, 2) : ElementsAre(3, 2, 1)) << c.name;
+    EXPECT_THAT(run_.Order(1), c.front ? ElementsAre(3, 1, 2) : ElementsAre(3, 2, 1)) << c.name;
     for (int id : {1, 2, 3}) run_.Exit(id);
   }
 }
@@ -118,7 +108,7 @@ TEST_F(EdfTest, AnEarlierDeadlineTakesTheCpuAndTheOtherGoesOnAfterwards) {
   EXPECT_EQ(run_.Running(1), 6);
   NewWith(7, Deadline(1));
   EXPECT_EQ(run_.Pass(), 0);
-  EXPECT_THAT(Order(), ElementsAre(7, 5, 3, 4, 1, 2));
+  EXPECT_THAT(run_.Order(1), ElementsAre(7, 5, 3, 4, 1, 2));
 }
 
 TEST_F(EdfTest, ADeadlineThatChangesWhileItWaitsOrRuns) {
@@ -131,7 +121,7 @@ TEST_F(EdfTest, ADeadlineThatChangesWhileItWaitsOrRuns) {
   run_.Hint(1, Deadline(500));
   EXPECT_EQ(run_.Pass(), 1);
   EXPECT_EQ(run_.Running(1), 3);
-  EXPECT_THAT(Order(), ElementsAre(2, 1));
+  EXPECT_THAT(run_.Order(1), ElementsAre(2, 1));
 }
 
 // -- Work --
@@ -181,7 +171,7 @@ TEST_F(EdfTest, RepeatingWorkComesBackAtOnceWithinItsPeriod) {
   EXPECT_THAT(run_.TakeTold(), ElementsAre(1));
   EXPECT_EQ(run_.task(1)->hint.deadline.ns(), run_.now().ns() + 1000);
   EXPECT_EQ(run_.Running(1), 3);
-  EXPECT_THAT(Order(), ElementsAre(1, 2));
+  EXPECT_THAT(run_.Order(1), ElementsAre(1, 2));
 }
 
 TEST_F(EdfTest, RepeatingWorkOfATaskThatSleepsOrDies) {
@@ -245,7 +235,7 @@ TEST_F(EdfTest, ExtremeHints) {
   run_.Pass();
   run_.Advance(INT64_MAX / 4);
   run_.KernelPreempts(1);
-  EXPECT_THAT(Order(), ElementsAre(1, 3, 2));
+  EXPECT_THAT(run_.Order(1), ElementsAre(1, 3, 2));
 }
 
 TEST_F(EdfTest, ACommitThatFailsChangesNothing) {
@@ -268,7 +258,7 @@ TEST_F(EdfTest, ACommitThatFailsChangesNothing) {
   run_.fail_commits.Clear();
   EXPECT_EQ(run_.Pass(), 1);
   EXPECT_EQ(run_.Running(1), 3);
-  EXPECT_THAT(Order(), ElementsAre(1, 4, 5));
+  EXPECT_THAT(run_.Order(1), ElementsAre(1, 4, 5));
 }
 
 TEST_F(EdfTest, DumpSaysWhatIsKnownOfATask) {
@@ -306,7 +296,7 @@ TEST_F(EdfWithoutPreemptionTest, InterruptedOnesThenWhoHasToStartFirst) {
   run_.Hint(6, Deadline(10, 1));
   run_.KernelPreempts(3);
   NewWith(5, Deadline(10, 9));
-  EXPECT_THAT(Order(), ElementsAre(5, 3, 6, 2, 1, 4));
+  EXPECT_THAT(run_.Order(1), ElementsAre(5, 3, 6, 2, 1, 4));
 }
 
 TEST_F(EdfWithoutPreemptionTest, OnlyAHigherQualityOfServiceTakesACpu) {
@@ -317,7 +307,7 @@ TEST_F(EdfWithoutPreemptionTest, OnlyAHigherQualityOfServiceTakesACpu) {
   NewWith(3, Deadline(1'000'000, 1));
   EXPECT_EQ(run_.Pass(), 1);
   EXPECT_EQ(run_.Running(1), 3);
-  EXPECT_THAT(Order(), ElementsAre(1, 2));
+  EXPECT_THAT(run_.Order(1), ElementsAre(1, 2));
   ASSERT_TRUE(policy_.Tunables()[0]->Set("true").ok());
   run_.Wake(1, Reason::kWokenDeferrable);
   run_.Pass();

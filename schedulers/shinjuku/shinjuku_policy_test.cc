@@ -28,16 +28,6 @@ class ShinjukuTest : public testing::Test {
     run_.New(id);
     run_.Hint(id, Qos(qos));
   }
-  // The order in which the waiting tasks would get CPU 1, if each blocked at once.
-  std::vector<int64_t> Order() {
-    std::vector<int64_t> order;
-    if (int64_t id = run_.Running(1); id >= 0) run_.Block(id);
-    while (run_.Pass() > 0) {
-      order.push_back(run_.Running(1));
-      run_.Block(order.back());
-    }
-    return order;
-  }
 
   ShinjukuPolicy policy_;
   PlanRunner<ShinjukuPolicy> run_;
@@ -54,7 +44,7 @@ TEST_F(ShinjukuTest, HigherQosFirstThenInTheOrderOfComing) {
   NewWithQos(3, 1);
   NewWithQos(4, 7);
   run_.New(5);  // no hints: class 0
-  EXPECT_THAT(Order(), ElementsAre(2, 4, 1, 3, 5));
+  EXPECT_THAT(run_.Order(1), ElementsAre(2, 4, 1, 3, 5));
 }
 
 TEST_F(ShinjukuTest, QosAbove63IsOneClass) {
@@ -62,7 +52,7 @@ TEST_F(ShinjukuTest, QosAbove63IsOneClass) {
   NewWithQos(2, UINT32_MAX);
   NewWithQos(3, 62);
   NewWithQos(4, 1000);
-  EXPECT_THAT(Order(), ElementsAre(1, 2, 4, 3));
+  EXPECT_THAT(run_.Order(1), ElementsAre(1, 2, 4, 3));
 }
 
 // What task 1 does after it ran for a while, and whether it then goes before task 2, who waits.
@@ -86,7 +76,7 @@ TEST_F(ShinjukuTest, WhoHasSomeOfHisTurnLeftGoesInFront) {
       run_.Advance(ran);
       c.leave(run_);
       const bool front = c.front && ran < kSlice;
-      EXPECT_THAT(Order(), front ? ElementsAre(1, 2) : ElementsAre(2, 1)) << c.name << " after " << ran;
+      EXPECT_THAT(run_.Order(1), front ? ElementsAre(1, 2) : ElementsAre(2, 1)) << c.name << " after " << ran;
       run_.Exit(1);
       run_.Exit(2);
     }
@@ -95,18 +85,18 @@ TEST_F(ShinjukuTest, WhoHasSomeOfHisTurnLeftGoesInFront) {
 
 TEST_F(ShinjukuTest, WokenOnesKeepTheirOrderBehindWhoWasOnACpu) {
   for (int id : {1, 2, 3, 4}) run_.New(id);
-  EXPECT_THAT(Order(), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(run_.Order(1), ElementsAre(1, 2, 3, 4));
   run_.New(5);
   run_.Pass();
   for (int id : {1, 2, 3}) run_.Wake(id);
   run_.KernelPreempts(5);
   run_.Wake(4);
-  EXPECT_THAT(Order(), ElementsAre(5, 1, 2, 3, 4));
+  EXPECT_THAT(run_.Order(1), ElementsAre(5, 1, 2, 3, 4));
 }
 
 TEST_F(ShinjukuTest, TwoThatWakeEachOtherDoNotKeepACpuForEver) {
   for (int id : {1, 2, 3}) run_.New(id);
-  EXPECT_THAT(Order(), ElementsAre(1, 2, 3));
+  EXPECT_THAT(run_.Order(1), ElementsAre(1, 2, 3));
   run_.Wake(3);
   run_.Wake(1);
   run_.Pass();
@@ -156,7 +146,7 @@ TEST_F(ShinjukuTest, AHigherClassTakesTheCpuAtOnceAndTheOtherGoesOnAfterwards) {
   NewWithQos(3, 1);
   EXPECT_EQ(run_.Pass(), 1);
   EXPECT_EQ(run_.Running(1), 3);
-  EXPECT_THAT(Order(), ElementsAre(1, 2));
+  EXPECT_THAT(run_.Order(1), ElementsAre(1, 2));
 }
 
 TEST_F(ShinjukuTest, ASliceThatChangesIsObeyedAtOnce) {
@@ -242,7 +232,7 @@ TEST_F(ShinjukuTest, ACommitThatFailsChangesNothing) {
   EXPECT_EQ(run_.Running(1), 1);
   run_.fail_commits.Clear();
   EXPECT_EQ(run_.Pass(), 1);
-  EXPECT_THAT(Order(), ElementsAre(3, 1));
+  EXPECT_THAT(run_.Order(1), ElementsAre(3, 1));
   // Unscheduling fails too.
   run_.New(4);
   run_.Pass();
