@@ -34,6 +34,7 @@ class ScheduleRecorder final : public Observer {
 
   // Watches a machine from now on. Both must outlive it.
   ScheduleRecorder(const Workload* workload, Machine* machine);
+  ~ScheduleRecorder() override { machine_.RemoveObserver(this); }
 
   // What each CPU did, in order.
   const std::map<int, std::vector<Slice>>& slices() const { return slices_; }

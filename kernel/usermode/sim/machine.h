@@ -70,6 +70,8 @@ class Machine {
   int num_cpus() { return driver_.cpus().count(); }
   const std::shared_ptr<const Topology>& topology() const { return topology_; }  // never null
   void AddObserver(Observer* observer) { driver_.AddObserver(observer); }
+  // For one that ends before the machine, whose own end is told, too.
+  void RemoveObserver(Observer* observer) { driver_.RemoveObserver(observer); }
 
   // -- Time --
   int64_t now_ns() const { return events_.now_ns(); }

@@ -28,6 +28,11 @@ void SimDriver::AddObserver(Observer* observer) {
   threads_.AddObserver(observer);
 }
 
+void SimDriver::RemoveObserver(Observer* observer) {
+  std::erase(observers_, observer);
+  threads_.RemoveObserver(observer);
+}
+
 // ---- Memory ----
 
 std::optional<usermode::Region> SimDriver::AllocateRegion(const std::string&, size_t size) {

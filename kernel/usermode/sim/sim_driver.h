@@ -31,6 +31,7 @@ class SimDriver final : public usermode::Driver {
   SimDriver(const Topology* topology, EventQueue* events, const CostModel* costs);
   void set_core(usermode::Core* core);
   void AddObserver(Observer* observer);
+  void RemoveObserver(Observer* observer);
 
   Threads& threads() { return threads_; }
   Cpus& cpus() { return threads_.cpus(); }

@@ -28,6 +28,7 @@ class Threads {
   // -- Wiring --
   void set_core(usermode::Core* core);
   void AddObserver(Observer* observer) { observers_.push_back(observer); }
+  void RemoveObserver(Observer* observer) { std::erase(observers_, observer); }
   // Writes `tid` to the tasks file of an enclave, as thread `by`. >= 0 or -errno.
   std::function<int64_t(const Thread& by, Tid tid, uint64_t enclave)> enter;
 
