@@ -94,6 +94,10 @@ void RuntimeBase::Stop() {
     cpu_base(cpu)->upkeep_due.store(true, std::memory_order_release);
     if (Agent* agent = cpu_base(cpu)->agent.get(); agent != nullptr) agent->TerminateBegin();
   }
+  // They look at each other's to the end: none goes before all threads have ended.
+  for (int cpu : cpus()) {
+    if (Agent* agent = cpu_base(cpu)->agent.get(); agent != nullptr) agent->TerminateComplete();
+  }
   for (int cpu : cpus()) cpu_base(cpu)->agent.reset();
 }
 
