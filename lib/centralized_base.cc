@@ -33,18 +33,14 @@ CentralizedBase::CentralizedBase(Enclave* enclave, RuntimeOptions options)
 
 absl::Status CentralizedBase::PrepareQueues() {
   if (cpus().size() < 2) {
-    return WithExitCode(
-        WithHint(absl::InvalidArgumentError(absl::StrCat("one CPU (", ToCpuList(cpus()),
-                                                         ") is not enough: the global agent has one for itself")),
-                 "give it at least two"),
-        ExitCode::kUsage);
+    return WithHint(absl::InvalidArgumentError(absl::StrCat("one CPU (", ToCpuList(cpus()),
+                                                            ") is not enough: the global agent has one for itself")),
+                    "give it at least two");
   }
   if (!cpus().Contains(global_cpu())) {
-    return WithExitCode(WithHint(absl::InvalidArgumentError(absl::StrCat("cpu ", global_cpu(),
-                                                                         " cannot be the global "
-                                                                         "CPU: it is not in the enclave")),
-                                 absl::StrCat("one of ", ToCpuList(cpus()))),
-                        ExitCode::kUsage);
+    return WithHint(absl::InvalidArgumentError(
+                        absl::StrCat("cpu ", global_cpu(), " cannot be the global CPU: it is not in the enclave")),
+                    absl::StrCat("one of ", ToCpuList(cpus())));
   }
   timer_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   if (!timer_.valid()) return ErrnoStatus(errno, "timerfd_create");
@@ -83,11 +79,7 @@ StepResult CentralizedBase::SatelliteStep(Cpu& c, Time now) {
     if (c.agent == nullptr) look_again_ = now;  // stepped: one thread for all
     return StepResult::kPolled;
   }
-  c.counters.yields.Add(1);
-  const int result = c.request->LocalYield(barrier);
-  if (result == 0 || result == -ESTALE || result == -EINTR) return StepResult::kYielded;
-  ReportKernelGone(c.cpu, "a satellite agent cannot yield", -result);
-  return StepResult::kKernelGone;
+  return YieldCpu(c, barrier, 0, "a satellite agent cannot yield") ? StepResult::kYielded : StepResult::kKernelGone;
 }
 
 int CentralizedBase::Nearest(int cpu, const CpuSet& candidates, const CpuSet& preferred) const {
@@ -160,12 +152,9 @@ StepResult CentralizedBase::Sleep(Cpu& c, uint32_t barrier, Time now, Time until
   if (stopping() || upkeep_due() || until <= now) return StepResult::kYielded;
   // Without a timer that wakes it, it cannot sleep but until the next message.
   if (until != Time::Infinite() && !ArmTimer(c.cpu, until) && run_flags == 0) return StepResult::kPolled;
-  c.counters.yields.Add(1);
   loop_meter_.Pause();
-  const int result = c.request->LocalYield(barrier, run_flags);
-  if (result == 0 || result == -ESTALE || result == -EINTR) return StepResult::kYielded;
-  ReportKernelGone(c.cpu, "the global agent cannot yield", -result);
-  return StepResult::kKernelGone;
+  return YieldCpu(c, barrier, run_flags, "the global agent cannot yield") ? StepResult::kYielded
+                                                                          : StepResult::kKernelGone;
 }
 
 }  // namespace ghost

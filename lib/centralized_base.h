@@ -90,7 +90,7 @@ class CentralizedBase : public RuntimeBase {
 
   bool upkeep_due() const { return upkeep_due_.load(std::memory_order_acquire); }
   void NeedUpkeep() { upkeep_due_.store(true, std::memory_order_relaxed); }
-  bool TakeUpkeepDue() { return upkeep_due_.exchange(false, std::memory_order_acquire); }
+  void TakeUpkeepDue() { upkeep_due_.exchange(false, std::memory_order_acquire); }
 
   LoopMeter loop_meter_;
   // What it knows of CPUs: those that no other class has, as far as it has been told.

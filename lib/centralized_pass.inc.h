@@ -29,7 +29,7 @@ template <typename Policy>
     if (!pending_.empty()) Reap(c, now);
   }
   const bool drained = Drain(c, now);
-  if (!drained || queue().overflow() != overflow_seen_ || upkeep_due()) [[unlikely]]
+  if (!drained || fresh_look_.Overflowed(queue()) || upkeep_due()) [[unlikely]]
     return false;
   if constexpr (kHasHints) {
     if (HintSource* source = hints(); source != nullptr && !source->Poll(this)) NeedUpkeep();

@@ -144,7 +144,7 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   void MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now);
   void Leave(Task* task, Time now);
   void LoseTrack() {
-    lost_track_ = true;
+    fresh_look_.Want();
     NeedUpkeep();
   }
   // Follows what a status word, or a repeated TASK_NEW, says of the task.
@@ -152,7 +152,6 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
 
   // -- Upkeep --
   void Upkeep(CpuState& c, Time now);
-  void AdmitNewTasks(CpuState& c, Time now);
   void Admit(CpuState& c, const TaskNew& news, uint32_t seqnum, Time now);
   void Welcome(CpuState& c, Task* task, bool runnable, bool on_cpu, Time now);
   void ReserveTasks(size_t num_tasks);
@@ -181,9 +180,7 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   TaskList changed_;                        // their affinities have to be read
   TaskList gone_;
   uint32_t barrier_ = 0;  // of the global agent, read before draining
-  uint32_t overflow_seen_ = 0;
-  uint32_t handled_ = 0;     // messages in this pass
-  bool lost_track_ = false;  // messages were lost or unreadable: look at all tasks afresh
+  uint32_t handled_ = 0;  // messages in this pass
   FreshLook fresh_look_;
   int acting_cpu_;  // whose agent messages wake: that which did the last upkeep
   Time now_;        // of this pass, for OnHint

@@ -40,37 +40,16 @@ template <typename Policy>
     FollowGlobalAgent(c, now);
     acting_cpu_ = c.cpu;
   }
-  if (const uint32_t overflow = queue().overflow(); overflow != overflow_seen_) {
-    c.counters.lost_messages.Add(overflow - overflow_seen_);
-    overflow_seen_ = overflow;
-    LoseTrack();
-  }
-  AdmitNewTasks(c, now);
+  c.counters.lost_messages.Add(fresh_look_.CountLost(queue()));
+  ReadNewTasks(queue(), c.counters, [&](const TaskNew& news, uint32_t seqnum) { Admit(c, news, seqnum, now); });
   if (fresh_look_.TakeIfDue(queue())) LookAfresh(c, now);
   ReadAffinities();
   while (TaskBase* task = gone_.PopFront()) Bury(static_cast<Task*>(task));
-  // After the burials: who is buried may be back at once.
-  if (std::exchange(lost_track_, false)) fresh_look_.Plan(queue());
-  if (fresh_look_.planned()) NeedUpkeep();
+  if (fresh_look_.Plan(queue())) NeedUpkeep();
   if constexpr (kHasHints) {
     if (HintSource* source = hints(); source != nullptr) source->Upkeep();
   }
   ServeDump(cpus().First());
-}
-
-template <typename Policy>
-void CentralizedRuntime<Policy>::AdmitNewTasks(CpuState& c, Time now) {
-  MessageView view;
-  while (queue().Peek(&view) == Channel::Result::kMessage && view.type() == MSG_TASK_NEW) {
-    Message message;
-    if (view.Decode(queue().abi(), &message) == DecodeError::kOk) {
-      Admit(c, *std::get_if<TaskNew>(&message.payload), message.seqnum, now);
-    } else {
-      c.counters.corrupt_messages.Add(1);
-    }
-    c.counters.messages.Add(1);
-    queue().Consume();
-  }
 }
 
 template <typename Policy>
@@ -191,7 +170,6 @@ void CentralizedRuntime<Policy>::Bury(Task* task) {
 // old.
 template <typename Policy>
 void CentralizedRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
-  lost_track_ = false;
   while (!pending_.empty()) Settle(c, *cpus_[pending_.front()], now);
   for (TaskBase* base = all_.first(); base != nullptr; base = TasksAtHome::Next(base)) {
     Task* task = static_cast<Task*>(base);

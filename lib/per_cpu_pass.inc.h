@@ -39,8 +39,7 @@ template <typename Policy>
   c.barrier = c.agent_word.barrier();
   if (!c.mailbox.empty()) TakeMail(c, now);
   const bool drained = Drain(c, now);
-  if (!drained || c.channel.overflow() != c.overflow_seen || c.upkeep_due.load(std::memory_order_acquire))
-      [[unlikely]] {
+  if (!drained || c.fresh_look.Overflowed(c.channel) || c.upkeep_due.load(std::memory_order_acquire)) [[unlikely]] {
     return PassResult::kUpkeep;
   }
   return Decide(c, now);
@@ -382,13 +381,9 @@ template <typename Policy>
 
 template <typename Policy>
 typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Yield(CpuState& c, int run_flags) {
-  c.counters.yields.Add(1);
-  const int result = c.request->LocalYield(c.barrier, run_flags);
+  const bool served = YieldCpu(c, c.barrier, run_flags, "the agent cannot yield");
   c.may_share = true;
-  if (result == 0 || result == -ESTALE || result == -EINTR) [[likely]]
-    return PassResult::kYielded;
-  ReportKernelGone(c.cpu, "the agent cannot yield", -result);
-  return PassResult::kKernelGone;
+  return served ? PassResult::kYielded : PassResult::kKernelGone;
 }
 
 }  // namespace ghost

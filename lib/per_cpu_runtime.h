@@ -74,12 +74,10 @@ class PerCpuRuntime final : public PerCpuBase {
     using Cpu::Cpu;
     Task* current = nullptr;  // a task that was given this CPU, and of which no message says that it left
     Time slice_end = Time::Infinite();
-    uint32_t barrier = 0;     // of the agent, read before draining
-    int stale = 0;            // refusals in a row, without a message between them
-    CpuSet to_ping;           // agents to wake in upkeep
-    bool lost_track = false;  // messages were lost or unreadable: look at all tasks afresh
+    uint32_t barrier = 0;  // of the agent, read before draining
+    int stale = 0;         // refusals in a row, without a message between them
+    CpuSet to_ping;        // agents to wake in upkeep
     FreshLook fresh_look;
-    uint32_t overflow_seen = 0;
     TaskMailbox mailbox;
     TaskList to_place;
     TaskList gone;
@@ -138,7 +136,7 @@ class PerCpuRuntime final : public PerCpuBase {
   void SetState(CpuState& c, Task* task, TaskState state);
   static void NeedUpkeep(CpuState& c) { c.upkeep_due.store(true, std::memory_order_relaxed); }
   static void LoseTrack(CpuState& c) {
-    c.lost_track = true;
+    c.fresh_look.Want();
     NeedUpkeep(c);
   }
   static void AddGone(CpuState& c, Task* task) {
@@ -174,7 +172,6 @@ class PerCpuRuntime final : public PerCpuBase {
 
   // -- Upkeep --
   void Upkeep(CpuState& c, Time now);
-  void AdmitNewTasks(CpuState& c, Time now);
   void Admit(CpuState& c, const TaskNew& news, uint32_t seqnum, Time now);
   Task* AddTask(CpuState& c, int64_t gtid, uint32_t seqnum, StatusWord word);
   void PlaceTasks(CpuState& c, Time now);

@@ -22,38 +22,17 @@ PerCpuRuntime<Policy>::PerCpuRuntime(Enclave* enclave, RuntimeOptions options, c
 template <typename Policy>
 [[gnu::noinline]] void PerCpuRuntime<Policy>::Upkeep(CpuState& c, Time now) {
   c.upkeep_due.exchange(false, std::memory_order_acquire);
-  if (const uint32_t overflow = c.channel.overflow(); overflow != c.overflow_seen) {
-    c.counters.lost_messages.Add(overflow - c.overflow_seen);
-    c.overflow_seen = overflow;
-    LoseTrack(c);
-  }
-  AdmitNewTasks(c, now);
+  c.counters.lost_messages.Add(c.fresh_look.CountLost(c.channel));
+  ReadNewTasks(c.channel, c.counters, [&](const TaskNew& news, uint32_t seqnum) { Admit(c, news, seqnum, now); });
   if (c.fresh_look.TakeIfDue(c.channel)) LookAfresh(c, now);
   PlaceTasks(c, now);
   while (TaskBase* task = c.gone.PopFront()) Bury(c, static_cast<Task*>(task));
-  // After the burials: who is buried may be back at once.
-  if (std::exchange(c.lost_track, false)) c.fresh_look.Plan(c.channel);
-  if (c.fresh_look.planned()) NeedUpkeep(c);
+  if (c.fresh_look.Plan(c.channel)) NeedUpkeep(c);
   if constexpr (kShares) ShareWork(c, now);
   for (int cpu : c.to_ping) {
     if (cpus_[cpu]->request->Ping() == 0) c.to_ping.Remove(cpu);
   }
   ServeDump(c.cpu);
-}
-
-template <typename Policy>
-void PerCpuRuntime<Policy>::AdmitNewTasks(CpuState& c, Time now) {
-  MessageView view;
-  while (c.channel.Peek(&view) == Channel::Result::kMessage && view.type() == MSG_TASK_NEW) {
-    Message message;
-    if (view.Decode(c.channel.abi(), &message) == DecodeError::kOk) {
-      Admit(c, *std::get_if<TaskNew>(&message.payload), message.seqnum, now);
-    } else {
-      c.counters.corrupt_messages.Add(1);
-    }
-    c.counters.messages.Add(1);
-    c.channel.Consume();
-  }
 }
 
 template <typename Policy>
@@ -207,7 +186,6 @@ void PerCpuRuntime<Policy>::Bury(CpuState& c, Task* task) {
 // old.
 template <typename Policy>
 void PerCpuRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
-  c.lost_track = false;
   for (TaskBase* base = c.at_home.first(); base != nullptr;) {
     TaskBase* next = TasksAtHome::Next(base);
     LookAfreshAt(c, static_cast<Task*>(base), now);

@@ -11,13 +11,18 @@
 #define GHOST_LIB_RUNTIME_BASE_H_
 
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "kernel/abi/message.h"
+#include "kernel/abi/message_decoder.h"
+#include "kernel/ghost_uapi.h"
 #include "lib/agent.h"
 #include "lib/base/counter.h"
 #include "lib/base/cpu_set.h"
@@ -92,6 +97,32 @@ class RuntimeBase : public Runtime {
 
   // Answers DumpState for this CPU, if it asks. Between passes. (agent)
   void ServeDump(int cpu);
+  // The agent sleeps on its own CPU, as RunRequest::LocalYield says. False: the kernel is gone, which is reported
+  // with `failure`. (agent)
+  bool YieldCpu(Cpu& c, uint32_t barrier, int run_flags, const char* failure) {
+    c.counters.yields.Add(1);
+    const int result = c.request->LocalYield(barrier, run_flags);
+    if (result == 0 || result == -ESTALE || result == -EINTR) [[likely]]
+      return true;
+    ReportKernelGone(c.cpu, failure, -result);
+    return false;
+  }
+  // Calls admit(const TaskNew&, seqnum) with each TASK_NEW that stands first in the queue. Between passes. (agent)
+  template <typename Admit>
+  static void ReadNewTasks(Channel& queue, AgentCounters& counters, Admit admit) {
+    MessageView view;
+    while (queue.Peek(&view) == Channel::Result::kMessage && view.type() == MSG_TASK_NEW) {
+      Message message;
+      if (view.Decode(queue.abi(), &message) == DecodeError::kOk) {
+        admit(*std::get_if<TaskNew>(&message.payload), message.seqnum);
+      } else {
+        counters.corrupt_messages.Add(1);
+      }
+      counters.messages.Add(1);
+      queue.Consume();
+    }
+  }
+
   // The kernel refused to go on; tells whoever wants to know, once.
   void ReportKernelGone(int cpu, const char* what, int error);
   // Raises the CPU's upkeep_due and pings its agent, if it is a thread.

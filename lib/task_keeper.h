@@ -23,19 +23,37 @@
 
 namespace ghost {
 
-// When to look at all tasks afresh, once messages have been lost: not before all is handled that stands in the queue.
-// It may be about an earlier stay of a task in the enclave, whose numbers would pass for news of the one that is found.
+// Whether messages of a queue were lost, and when to look at all tasks afresh then: not before all is handled that
+// stands in the queue. It may be about an earlier stay of a task in the enclave, whose numbers would pass for news of
+// the one that is found.
 class FreshLook {
  public:
-  bool planned() const { return planned_; }
-  void Plan(const Channel& queue) {
-    if (std::exchange(planned_, true)) return;
-    after_ = queue.Head();
+  // In the pass: the kernel has dropped messages since CountLost.
+  bool Overflowed(const Channel& queue) const { return queue.overflow() != overflow_seen_; }
+  // How many it has dropped since the last call; a look is wanted if there are any.
+  uint32_t CountLost(const Channel& queue) {
+    const uint32_t overflow = queue.overflow();
+    const uint32_t lost = overflow - std::exchange(overflow_seen_, overflow);
+    if (lost != 0) Want();
+    return lost;
   }
-  // True once, when it is time.
-  bool TakeIfDue(const Channel& queue) { return planned_ && queue.HasTaken(after_) && std::exchange(planned_, false); }
+  // What is known of tasks can't be trusted.
+  void Want() { wanted_ = true; }
+  // True once, when it is time. It does for all that was lost until now.
+  bool TakeIfDue(const Channel& queue) {
+    if (!planned_ || !queue.HasTaken(after_)) return false;
+    planned_ = wanted_ = false;
+    return true;
+  }
+  // After burials, for who is buried may be back at once. True: a look is to come.
+  bool Plan(const Channel& queue) {
+    if (std::exchange(wanted_, false) && !std::exchange(planned_, true)) after_ = queue.Head();
+    return planned_;
+  }
 
  private:
+  uint32_t overflow_seen_ = 0;
+  bool wanted_ = false;
   bool planned_ = false;
   uint32_t after_ = 0;
 };

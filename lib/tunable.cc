@@ -40,7 +40,7 @@ absl::StatusOr<int64_t> Tunable::Parse(absl::string_view text) const {
                                               : unit_ == Unit::kNanoseconds ? ": not a time with a unit, such as 50us"
                                               : unit_ == Unit::kCount       ? ": not a whole number"
                                                                             : ": neither true nor false"));
-  return WithHint(WithExitCode(std::move(status), ExitCode::kUsage), absl::StrCat(name_, ": ", Range()));
+  return WithHint(std::move(status), absl::StrCat(name_, ": ", Range()));
 }
 
 absl::Status Tunable::Set(absl::string_view text) {
