@@ -8,7 +8,7 @@
 //     groups.SetWaiting(task->group, true);
 //     …
 //     groups.OfferEach(plan.idle(), [&](int cpu) {                // Schedule: no CPU is looked at in vain
-//       groups.ForEachAt(cpu, [&](int group) { … queues[group].front() … });
+//       Task* task = groups.FirstAt(cpu, [&](int group) -> Task& { return queues[group].front(); }, IsBefore);  …
 //     });
 //
 // Group 0 has those that may run on every CPU: most. Each CPU has a group for those that may run nowhere else. Other
@@ -22,6 +22,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "lib/base/cpu_set.h"
@@ -76,6 +77,18 @@ class AffinityGroups {
   void ForEachAt(int cpu, Visit visit) const {
     for (uint64_t groups = waiting_ & at_[cpu]; groups != 0; groups &= groups - 1) visit(std::countr_zero(groups));
     if (num_pinned_ != 0 && pinned_.Contains(cpu)) visit(kShared + cpu);
+  }
+
+  // Of the tasks that head(group) returns for those groups, references, the one that goes before(a, b) all others;
+  // null: there are none.
+  template <typename Head, typename Before>
+  [[gnu::always_inline]] auto* FirstAt(int cpu, Head head, Before before) const {
+    std::remove_reference_t<decltype(head(0))>* first = nullptr;
+    ForEachAt(cpu, [&](int group) {
+      auto& task = head(group);
+      if (first == nullptr || before(task, *first)) first = &task;
+    });
+    return first;
   }
 
   // Calls offer(cpu) for each CPU of `idle` that a waiting task may run on, until nobody waits. Those that only

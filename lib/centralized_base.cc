@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernel/ghost_uapi.h"
-#include "lib/base/logging.h"
 #include "lib/base/status.h"
 
 namespace ghost {

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "lib/base/logging.h"
 #include "lib/base/status.h"
 
 namespace ghost {

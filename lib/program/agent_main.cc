@@ -248,6 +248,16 @@ absl::StatusOr<int> Run(const AgentProgram& program) {
 
 }  // namespace
 
+std::string AgentNotes(absl::string_view what, absl::string_view more) {
+  return absl::StrCat(
+      "signals:\n"
+      "  SIGINT, SIGTERM   end; an enclave that it made is destroyed, its threads go on under CFS\n"
+      "  SIGUSR1           dump ",
+      what, " to stderr\n", more,
+      "in-place upgrade: start a new agent with --enclave, then send SIGINT to the old one. The new one takes\n"
+      "the threads over, and says for how long nobody scheduled them.\n");
+}
+
 int RunAgentProgram(const AgentProgram& program, int argc, char** argv) {
   const CommandLine line = ParseCommandLine(program.info, argc, argv);
   if (line.exit_code.has_value()) return *line.exit_code;

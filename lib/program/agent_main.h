@@ -31,6 +31,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "lib/base/cpu_set.h"
 #include "lib/cli.h"
 #include "lib/enclave.h"
@@ -60,6 +61,10 @@ struct AgentProgram {
   // Null: OpenGhostfs(--ghostfs). Called before the fork; the child uses what it returned.
   std::function<absl::StatusOr<std::unique_ptr<Kernel>>()> open_kernel = nullptr;
 };
+
+// What --help says of any agent program: its signals, which dump `what`, and taking over. `more`, lines of its own,
+// comes between the two.
+std::string AgentNotes(absl::string_view what, absl::string_view more = "");
 
 // Returns main's exit code.
 int RunAgentProgram(const AgentProgram& program, int argc, char** argv);

@@ -41,16 +41,6 @@ absl::StatusOr<RpcBuffer> ReceiveControl(int socket) {
   return RpcBuffer::FromBytes(absl::string_view(bytes.data(), size));
 }
 
-// A Status too long for a packet is cut, not lost.
-RpcBuffer StatusPacket(const absl::Status& status) {
-  RpcBuffer buffer;
-  if (!buffer.SerializeStatus(status).ok()) {
-    buffer = RpcBuffer();
-    (void)buffer.SerializeStatus(absl::Status(status.code(), status.message().substr(0, 1024)));
-  }
-  return buffer;
-}
-
 }  // namespace
 
 absl::Status AgentBody::WaitUntilOver(int cancel) {
@@ -100,7 +90,7 @@ int AgentProcess::RunChild(const MakeBody& make_body, int control, int rpc) {
 
   std::unique_ptr<AgentBody> body = make_body();
   absl::StatusOr<AgentReport> report = body->Start(control);
-  RpcBuffer packet = StatusPacket(report.status());
+  RpcBuffer packet = RpcBuffer::OfStatus(report.status());
   if (report.ok()) {
     (void)packet.SerializeString(report->enclave);
     (void)packet.SerializeString(report->note);
@@ -120,7 +110,7 @@ int AgentProcess::RunChild(const MakeBody& make_body, int control, int rpc) {
   const absl::Status stopped = body->Stop();
   if (result.ok()) result = stopped;
   body.reset();
-  SendControl(control, StatusPacket(result));
+  SendControl(control, RpcBuffer::OfStatus(result));
   return result.ok() ? 0 : 1;
 }
 

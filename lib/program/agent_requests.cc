@@ -63,13 +63,7 @@ RpcResponse AgentRequests::Handle(RpcRequest& request) {
   const absl::Status status = Answer(request, &response.buffer);
   if (absl::IsUnimplemented(status)) return RpcResponse();
   response.code = status.ok() ? 0 : 1;
-  if (status.ok()) return response;
-  response.buffer = RpcBuffer();
-  // One that is too long for the buffer is cut.
-  if (!response.buffer.SerializeStatus(status).ok()) {
-    response.buffer = RpcBuffer();
-    (void)response.buffer.SerializeStatus(absl::Status(status.code(), status.message().substr(0, 1024)));
-  }
+  if (!status.ok()) response.buffer = RpcBuffer::OfStatus(status);
   return response;
 }
 

@@ -119,6 +119,15 @@ absl::Status RpcBuffer::SerializeStatus(const absl::Status& status) {
   return absl::OkStatus();
 }
 
+RpcBuffer RpcBuffer::OfStatus(const absl::Status& status) {
+  constexpr size_t kCutTo = 1024;
+  RpcBuffer buffer;
+  if (buffer.SerializeStatus(status).ok()) return buffer;
+  buffer = RpcBuffer();
+  (void)buffer.SerializeStatus(absl::Status(status.code(), status.message().substr(0, kCutTo)));
+  return buffer;
+}
+
 absl::Status RpcBuffer::DeserializeStatus(absl::Status* status) {
   GHOST_ASSIGN_OR_RETURN(const int32_t code, Deserialize<int32_t>());
   if (code < 0 || code > static_cast<int32_t>(absl::StatusCode::kUnauthenticated)) {

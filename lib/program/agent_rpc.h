@@ -51,6 +51,8 @@ class RpcBuffer {
   absl::Status SerializeString(absl::string_view text) { return AppendItem(text.data(), text.size()); }
   // The whole of a Status: code, message, hint, exit code.
   absl::Status SerializeStatus(const absl::Status& status);
+  // A buffer that has only this. What is too long for one is cut, not lost.
+  static RpcBuffer OfStatus(const absl::Status& status);
 
   // InvalidArgument if the next item has another size or there is none.
   template <typename T>

@@ -36,7 +36,7 @@ int GlobalCpuFlag() { return absl::GetFlag(FLAGS_globalcpu); }
 void MakeCentralized(AgentProgram* program) {
   program->farewell = "Done!";
   program->before_start = [](const Topology& topology, const CpuSet& cpus) {
-    if (absl::Status status = CheckCpus(cpus); !status.ok()) return WithExitCode(status, ExitCode::kUsage);
+    GHOST_RETURN_IF_ERROR(CheckCpus(cpus));
     std::cout << topology.ToString() << std::flush;
     return absl::OkStatus();
   };
@@ -46,10 +46,9 @@ absl::StatusOr<int64_t> SliceFromFlag(const std::string& flag, absl::Duration va
   if (value == absl::InfiniteDuration()) return INT64_MAX;
   const int64_t ns = absl::ToInt64Nanoseconds(value);
   if (ns > 0) return ns;
-  return WithExitCode(WithHint(absl::InvalidArgumentError(
-                                   absl::StrCat("--", flag, ": ", absl::FormatDuration(value), " is no time to run")),
-                               "a positive duration such as 50us, or inf"),
-                      ExitCode::kUsage);
+  return WithHint(
+      absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", absl::FormatDuration(value), " is no time to run")),
+      "a positive duration such as 50us, or inf");
 }
 
 }  // namespace ghost

@@ -5,6 +5,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "lib/centralized_runtime.h"
 #include "lib/enclave.h"
 #include "lib/program/agent_main.h"
@@ -48,15 +49,11 @@ int main(int argc, char** argv) {
            .examples = {"agent_exp                              # every CPU of the kernel in use",
                         "agent_exp --ghost_cpus 0-3 --globalcpu 3",
                         "agent_exp --enclave enclave_1          # go on with an enclave that is there"},
-           .notes =
+           .notes = absl::StrCat(
                "threads:\n"
                "  Programs say in a PrioTable until when their threads' work is to be done; those of others run after\n"
-               "  all deadlines, in the order in which they came.\n"
-               "signals:\n"
-               "  SIGINT, SIGTERM   end; an enclave that it made is destroyed, its threads go on under CFS\n"
-               "  SIGUSR1           dump threads and CPUs to stderr\n"
-               "while it runs: ghostctl set ENCLAVE preempt_earlier_deadline=false\n"
-               "in-place upgrade: start a new agent with --enclave, then send SIGINT to the old one. The new one\n"
-               "takes the threads over, and says for how long nobody scheduled them.\n"}),
+               "  all deadlines, in the order in which they came.\n",
+               ghost::AgentNotes("threads and CPUs",
+                                 "while it runs: ghostctl set ENCLAVE preempt_earlier_deadline=false\n"))}),
       argc, argv);
 }

@@ -224,12 +224,9 @@ bool EdfPolicy::PreemptTask(Plan<Task>& plan, const Task& task) {
 }
 
 EdfPolicy::Task* EdfPolicy::FirstAt(int cpu) {
-  Task* first = nullptr;
-  groups_.ForEachAt(cpu, [&](int group) {
-    Task& task = queues_[group].First();
-    if (first == nullptr || task.key < first->key) first = &task;
-  });
-  return first;
+  return groups_.FirstAt(
+      cpu, [&](int group) -> Task& { return queues_[group].First(); },
+      [](const Task& a, const Task& b) { return a.key < b.key; });
 }
 
 bool EdfPolicy::Give(Plan<Task>& plan, int cpu, const Task* running) {

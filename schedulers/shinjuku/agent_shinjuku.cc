@@ -28,7 +28,7 @@ namespace ghost {
 namespace {
 
 absl::Status Usage(const std::string& what, const std::string& hint) {
-  return WithExitCode(WithHint(absl::InvalidArgumentError(what), hint), ExitCode::kUsage);
+  return WithHint(absl::InvalidArgumentError(what), hint);
 }
 
 // --firstcpu and --ncpus are another way to say --ghost_cpus.
@@ -70,15 +70,10 @@ int main(int argc, char** argv) {
                     "agent_shinjuku --ghost_cpus 0-3 --preemption_time_slice 30us",
                     "agent_shinjuku --firstcpu 1 --ncpus 5  # CPUs 1 to 5",
                     "agent_shinjuku --enclave enclave_1     # go on with an enclave that is there"},
-       .notes =
+       .notes = absl::StrCat(
            "threads:\n"
            "  Programs may say in a PrioTable what their threads have to do; those of others have quality of service\n"
-           "  0 and take turns.\n"
-           "signals:\n"
-           "  SIGINT, SIGTERM   end; an enclave that it made is destroyed, its threads go on under CFS\n"
-           "  SIGUSR1           dump threads and CPUs to stderr\n"
-           "while it runs: ghostctl set ENCLAVE preemption_time_slice=30us\n"
-           "in-place upgrade: start a new agent with --enclave, then send SIGINT to the old one. The new one takes\n"
-           "the threads over, and says for how long nobody scheduled them.\n"},
+           "  0 and take turns.\n",
+           ghost::AgentNotes("threads and CPUs", "while it runs: ghostctl set ENCLAVE preemption_time_slice=30us\n"))},
       argc, argv, ghost::OptionsFromFlags, [] { return std::make_shared<ghost::PrioTableHints>(); });
 }

@@ -209,12 +209,9 @@ void ShinjukuPolicy::PreemptUsedSlices(Plan<Task>& plan, int qos_class) {
 }
 
 ShinjukuPolicy::Task* ShinjukuPolicy::FirstAt(int cpu) {
-  Task* first = nullptr;
-  groups_.ForEachAt(cpu, [&](int group) {
-    Task& task = queues_[group].First();
-    if (first == nullptr || task.rank() < first->rank()) first = &task;
-  });
-  return first;
+  return groups_.FirstAt(
+      cpu, [&](int group) -> Task& { return queues_[group].First(); },
+      [](const Task& a, const Task& b) { return a.rank() < b.rank(); });
 }
 
 bool ShinjukuPolicy::Give(Plan<Task>& plan, int cpu, int lowest_class) {

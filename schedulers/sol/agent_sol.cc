@@ -31,14 +31,9 @@ int main(int argc, char** argv) {
        .examples = {"agent_sol                      # every CPU of the kernel in use",
                     "agent_sol --ghost_cpus 0-3 --globalcpu 2 --preemption_time_slice 1ms",
                     "agent_sol --enclave enclave_1  # go on with an enclave that is there"},
-       .notes =
-           "signals:\n"
-           "  SIGINT, SIGTERM   end; an enclave that it made is destroyed, its threads go on under CFS\n"
-           "  SIGUSR1           dump threads and CPUs, and how the agent's time is spent, to stderr\n"
-           "at the end it says how many nanoseconds a loop of the agent took on average\n"
-           "while it runs: ghostctl set ENCLAVE preemption_time_slice=50us\n"
-           "in-place upgrade: start a new agent with --enclave, then send SIGINT to the old one. The new one takes\n"
-           "the threads over, and says for how long nobody scheduled them.\n"},
+       .notes = ghost::AgentNotes("threads and CPUs, and how the agent's time is spent,",
+                                  "at the end it says how many nanoseconds a loop of the agent took on average\n"
+                                  "while it runs: ghostctl set ENCLAVE preemption_time_slice=50us\n")},
       OptionsFromFlags);
   program.handle_rpc = ghost::HandleSolRpc;
   program.at_end = ghost::SayMeanLoop;

@@ -29,11 +29,6 @@ int main(int argc, char** argv) {
                     "fifo_centralized_agent --ghost_cpus 0-3 --globalcpu 2 --preemption_time_slice 1ms",
                     "fifo_centralized_agent --enclave enclave_1  # go on with an enclave that is there"},
        .notes =
-           "signals:\n"
-           "  SIGINT, SIGTERM   end; an enclave that it made is destroyed, its threads go on under CFS\n"
-           "  SIGUSR1           dump threads and CPUs to stderr\n"
-           "while it runs: ghostctl set ENCLAVE preemption_time_slice=50us\n"
-           "in-place upgrade: start a new agent with --enclave, then send SIGINT to the old one. The new one takes\n"
-           "the threads over, and says for how long nobody scheduled them.\n"},
+           ghost::AgentNotes("threads and CPUs", "while it runs: ghostctl set ENCLAVE preemption_time_slice=50us\n")},
       argc, argv, OptionsFromFlags);
 }

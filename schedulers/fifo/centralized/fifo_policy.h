@@ -79,12 +79,9 @@ class CentralizedFifoPolicy {
   }
   // The first in the order that may run there; null: nobody waits for this CPU.
   Task* FirstFor(int cpu) {
-    Task* first = nullptr;
-    groups_.ForEachAt(cpu, [&](int group) {
-      Task& head = queues_[group].front();
-      if (first == nullptr || head.turn < first->turn) first = &head;
-    });
-    return first;
+    return groups_.FirstAt(
+        cpu, [&](int group) -> Task& { return queues_[group].front(); },
+        [](const Task& a, const Task& b) { return a.turn < b.turn; });
   }
   // Gives an idle CPU its task.
   void Fill(int cpu, Plan<Task>& plan) {

@@ -10,11 +10,6 @@ int main(int argc, char** argv) {
        .examples = {"fifo_per_cpu_agent                      # every CPU of the kernel in use",
                     "fifo_per_cpu_agent --ghost_cpus 0-1",
                     "fifo_per_cpu_agent --enclave enclave_1  # go on with an enclave that is there"},
-       .notes =
-           "signals:\n"
-           "  SIGINT, SIGTERM   end; an enclave that it made is destroyed, its threads go on under CFS\n"
-           "  SIGUSR1           dump threads and run queues to stderr\n"
-           "in-place upgrade: start a new agent with --enclave, then send SIGINT to the old one. The new one takes\n"
-           "the threads over, and says for how long nobody scheduled them.\n"},
+       .notes = ghost::AgentNotes("threads and run queues")},
       argc, argv);
 }
