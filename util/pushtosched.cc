@@ -80,11 +80,7 @@ absl::StatusOr<int> Main(const std::vector<std::string>& arguments) {
   ctl::Mover mover(kName, kernel.get(), enclave.get());
   for (pid_t id : ids) {
     absl::PrintF("pid: %d\n", id);
-    if (absl::GetFlag(FLAGS_leader_only)) {
-      mover.MoveThread(id, ctl::Mover::Named::kYes);
-    } else {
-      GHOST_RETURN_IF_ERROR(mover.MoveProcess(id, ctl::Mover::Named::kYes));
-    }
+    GHOST_RETURN_IF_ERROR(mover.Move(id, absl::GetFlag(FLAGS_leader_only), ctl::Mover::Named::kYes));
   }
   absl::PrintF("%s\n", mover.Summary());
   return mover.failed() > 0 ? 1 : 0;

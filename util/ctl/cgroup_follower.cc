@@ -66,11 +66,7 @@ absl::StatusOr<bool> CgroupFollower::MoveNew(pid_t id, bool single_thread) {
   absl::StatusOr<ScopedFd> pidfd = OpenPidfd(id);  // before the move: it is this one's that was moved
   if (ErrnoOf(pidfd.status()) == ESRCH) return false;
   known_.emplace(id, pidfd.ok() ? *std::move(pidfd) : ScopedFd());
-  if (single_thread) {
-    mover_->MoveThread(id, Mover::Named::kNo);
-  } else {
-    GHOST_RETURN_IF_ERROR(mover_->MoveProcess(id, Mover::Named::kNo));
-  }
+  GHOST_RETURN_IF_ERROR(mover_->Move(id, single_thread, Mover::Named::kNo));
   return true;
 }
 

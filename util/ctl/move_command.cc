@@ -81,11 +81,7 @@ absl::Status MoveCgroup(const Request& request, Mover* mover) {
 absl::StatusOr<int> Move(Kernel* kernel, KernelEnclave* enclave, const Request& request) {
   Mover mover(kProgram, kernel, enclave);
   for (pid_t pid : request.pids) {
-    if (request.leader_only) {
-      mover.MoveThread(pid, Mover::Named::kYes);
-    } else {
-      GHOST_RETURN_IF_ERROR(mover.MoveProcess(pid, Mover::Named::kYes));
-    }
+    GHOST_RETURN_IF_ERROR(mover.Move(pid, request.leader_only, Mover::Named::kYes));
   }
   const absl::Status status = request.cgroup.empty() ? absl::OkStatus() : MoveCgroup(request, &mover);
   absl::PrintF("%s%s\n", mover.Summary(), request.cgroup.empty() ? "" : absl::StrCat(" from ", request.cgroup));

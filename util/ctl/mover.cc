@@ -36,6 +36,12 @@ bool HasEnded(pid_t tid) {
 
 }  // namespace
 
+absl::Status Mover::Move(pid_t id, bool alone, Named named) {
+  if (!alone) return MoveProcess(id, named);
+  MoveThread(id, named);
+  return absl::OkStatus();
+}
+
 absl::Status Mover::MoveProcess(pid_t pid, Named named) {
   enclaves_.clear();  // there may be others by now
   std::set<pid_t> seen;

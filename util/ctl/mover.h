@@ -27,11 +27,10 @@ class Mover {
   Mover(std::string program, Kernel* kernel, KernelEnclave* enclave)
       : program_(std::move(program)), kernel_(kernel), enclave_(enclave) {}
 
-  // A thread of another enclave leaves that one first. Out of ghost: one that is in none is left as it is.
-  void MoveThread(pid_t tid, Named named);
-  // All threads of the process, looking again until no new one turns up: those that they start from then on are born
-  // where they are. Unavailable: they still turn up after many looks.
-  absl::Status MoveProcess(pid_t pid, Named named);
+  // `alone`: the thread `id`; else all threads of the process, looking again until no new one turns up: those that they
+  // start from then on are born where they are. A thread of another enclave leaves that one first. Out of ghost: one
+  // that is in none is left as it is. Unavailable: new threads still turn up after many looks.
+  absl::Status Move(pid_t id, bool alone, Named named);
 
   int moved() const { return moved_; }
   int unchanged() const { return unchanged_; }  // were there already
@@ -42,6 +41,8 @@ class Mover {
   std::string Summary() const;
 
  private:
+  void MoveThread(pid_t tid, Named named);
+  absl::Status MoveProcess(pid_t pid, Named named);
   // 0 or errno; *was_there: nothing had to be done.
   int In(pid_t tid, bool* was_there);
   int Out(pid_t tid, bool* was_there);
