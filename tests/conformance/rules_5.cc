@@ -201,7 +201,7 @@ RULE("5.3", "COMMIT_TXN: a local task: the agent leaves its CPU in the ioctl, wh
   agent.Expect({"NEW W seq=1 runnable=1"});
   agent.Run(task);
   run.Want("away", agent.away());
-  run.Want("the task runs", OnCpu(task));
+  run.Await("the task runs", [&] { return OnCpu(task); });
   task.Block();
   agent.queue().Expect({"BLOCKED W seq=2 cpu=0"});
   run.Want("result", int64_t{0}, agent.Back());

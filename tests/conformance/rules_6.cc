@@ -57,7 +57,7 @@ RULE("6", "no agent on a CPU: no ghost task runs there; one that runs is taken o
   run.Await("it runs", [&] { return OnCpu(task); });
   run.world().Kill(b.actor(), SIGKILL);
   first.Expect({"PREEMPT W seq=2 cpu=1"});
-  run.Want("on its CPU", !OnCpu(task));
+  run.Await("it is off its CPU", [&] { return !OnCpu(task); });  // the flag goes after the messages
 }
 
 // The agent, which no message wakes, is back when the task that it has run with this flag makes the call.
