@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Runs a file of unittest cases and reports them one by one in $XML_OUTPUT_FILE, as Bazel's py_test does not.
 
 Usage: python_test.py FILE [unittest argument]...     (from the workspace root)
