@@ -12,36 +12,36 @@ a request's scheduled arrival to its end (stage `total`), over all requests unle
 `batch_share` is what the batch application got of the CPUs that it may use, from 0 to 1; null where there is none.
 """
 import dataclasses
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
     system: str
     offered_per_s: float
-    achieved_per_s: Optional[float] = None
-    p50_us: Optional[float] = None
-    p99_us: Optional[float] = None
-    p99_5_us: Optional[float] = None
-    p99_9_us: Optional[float] = None
-    max_us: Optional[float] = None
-    get_p99_us: Optional[float] = None
-    range_p99_us: Optional[float] = None
-    batch_share: Optional[float] = None
+    achieved_per_s: float | None = None
+    p50_us: float | None = None
+    p99_us: float | None = None
+    p99_5_us: float | None = None
+    p99_9_us: float | None = None
+    max_us: float | None = None
+    get_p99_us: float | None = None
+    range_p99_us: float | None = None
+    batch_share: float | None = None
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @staticmethod
-    def from_json(data: Dict[str, Any]) -> "Point":
+    def from_json(data: dict[str, Any]) -> "Point":
         """Keys that this version does not know are left out: newer programs may say more."""
         known = {field.name for field in dataclasses.fields(Point)}
         return Point(**{key: value for key, value in data.items() if key in known})
 
 
-def by_system(points: List[Point]) -> Dict[str, List[Point]]:
+def by_system(points: list[Point]) -> dict[str, list[Point]]:
     """The points of each system, by load; systems in the order in which they first come."""
-    curves: Dict[str, List[Point]] = {}
+    curves: dict[str, list[Point]] = {}
     for point in points:
         curves.setdefault(point.system, []).append(point)
     return {system: sorted(curve, key=lambda point: point.offered_per_s) for system, curve in curves.items()}
