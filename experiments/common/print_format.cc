@@ -1,32 +1,25 @@
 #include "experiments/common/print_format.h"
 
 #include <cstdio>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "experiments/common/enum_flag.h"
 
 namespace ghost {
 
+namespace {
+
+constexpr std::pair<const char*, PrintFormat> kWords[] = {
+    {"pretty", PrintFormat::kPretty}, {"csv", PrintFormat::kCsv}, {"json", PrintFormat::kJson}};
+
+}  // namespace
+
 bool AbslParseFlag(absl::string_view text, PrintFormat* format, std::string* error) {
-  for (PrintFormat candidate : {PrintFormat::kPretty, PrintFormat::kCsv, PrintFormat::kJson}) {
-    if (text != AbslUnparseFlag(candidate)) continue;
-    *format = candidate;
-    return true;
-  }
-  *error = "it is pretty, csv or json";
-  return false;
+  return ParseWord(kWords, text, format, error);
 }
 
-std::string AbslUnparseFlag(PrintFormat format) {
-  switch (format) {
-    case PrintFormat::kPretty:
-      return "pretty";
-    case PrintFormat::kCsv:
-      return "csv";
-    case PrintFormat::kJson:
-      return "json";
-  }
-  return "";
-}
+std::string AbslUnparseFlag(PrintFormat format) { return WordOf(kWords, format); }
 
 void SayReady(absl::string_view program, PrintFormat format) {
   FILE* const out = format == PrintFormat::kPretty ? stdout : stderr;

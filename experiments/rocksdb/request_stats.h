@@ -57,7 +57,7 @@ class RequestStats {
  private:
   Stages& Of(RequestKind kind);
 
-  const Options options_;
+  Options options_;
   std::array<std::unique_ptr<Stages>, kNumRequestKinds> stages_;  // made with the first one
   std::vector<Sample> samples_;
 };

@@ -1,0 +1,51 @@
+// SchedulerHints: what workers' scheduler is told of them, if it is one that listens.
+//
+// SetIdle is the worker's, after it has emptied its mailbox: a worker that has nothing to do may not come to its next
+// line until somebody marks it runnable, so nothing of it may be due then. SetRunnable is the dispatcher's, after it
+// has put requests there, and only of a worker that IsIdle: else the worker's own SetIdle might come after it, and the
+// requests would lie there with a worker that gets no CPU. The rest is anyone's.
+#ifndef GHOST_EXPERIMENTS_ROCKSDB_SCHEDULER_HINTS_H_
+#define GHOST_EXPERIMENTS_ROCKSDB_SCHEDULER_HINTS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "shared/prio_table_helper.h"
+
+namespace ghost {
+
+// For schedulers that are told nothing: a worker that sleeps is idle to them, and one that is woken is not.
+class SchedulerHints {
+ public:
+  virtual ~SchedulerHints() = default;
+  // Called by the worker itself, first of all: it has work.
+  virtual void Begin(int /*worker*/) {}
+  virtual void SetIdle(int /*worker*/) {}
+  virtual bool IsIdle(int /*worker*/) const { return true; }
+  virtual void SetRunnable(int /*worker*/) {}
+};
+
+// In a PrioTable, which must be there before the workers are tasks of the scheduler.
+class PrioTableHints : public SchedulerHints {
+ public:
+  // If status() is not ok there is no table.
+  PrioTableHints(int workers, uint32_t qos, absl::Duration service_time) : table_(workers, /*num_classes=*/1) {
+    if (table_.status().ok()) table_.SetWorkClass(0, {.qos = qos, .exectime = service_time});
+  }
+  const absl::Status& status() const { return table_.status(); }
+
+  void Begin(int worker) override { table_.SetThread(worker, /*wcid=*/0); }
+  void SetIdle(int worker) override { table_.MarkIdle(worker); }
+  bool IsIdle(int worker) const override { return !table_.IsRunnable(worker); }
+  void SetRunnable(int worker) override { table_.MarkRunnable(worker, kDeadline); }
+
+ private:
+  static constexpr absl::Duration kDeadline = absl::Microseconds(100);
+
+  PrioTableHelper table_;
+};
+
+}  // namespace ghost
+
+#endif  // GHOST_EXPERIMENTS_ROCKSDB_SCHEDULER_HINTS_H_
