@@ -31,7 +31,10 @@ ROOMS = {
     "util/": ["bpf/", "kernel/", "kernel/usermode/core/dialect.h", "lib/", "lib/base/", "lib/cli.h", "shared/"],
     "util/ghostsim": ["kernel/", "kernel/usermode/core/", "kernel/usermode/sim/", "lib/", "lib/base/", "lib/cli.h",
                       "schedulers/"],
-    "experiments/": ["kernel/", "lib/", "lib/base/", "lib/cli.h", "shared/"],
+    "experiments/": ["experiments/microbenchmarks/simulated_", "kernel/", "lib/", "lib/base/", "lib/cli.h", "shared/"],
+    # The same measurement as over a kernel, on the simulation.
+    "experiments/microbenchmarks/simulated_": ["experiments/", "kernel/", "kernel/usermode/core/",
+                                               "kernel/usermode/sim/", "lib/", "lib/base/"],
     "tests/": None,  # all
 }
 
@@ -91,6 +94,8 @@ class LayeringTest(unittest.TestCase):
                 ("kernel/usermode/sim/machine.cc", "kernel/usermode/linux/gate.h"),
                 ("kernel/usermode/sim/machine.cc", "schedulers/fifo/per_cpu/fifo_policy.h"),
                 ("util/ghostctl.cc", "kernel/usermode/sim/machine.h"),
+                ("experiments/rocksdb/x.cc", "kernel/usermode/sim/machine.h"),
+                ("experiments/rocksdb/x.cc", "schedulers/fifo/per_cpu/fifo_policy.h"),
                 ("lib/ghostfs.cc", "kernel/usermode/core/core.h"), ("lib/ghostfs_test.cc", "kernel/usermode/sim/sim.h"),
                 ("lib/agent.cc", "schedulers/fifo/per_cpu/fifo_policy.h"), ("shared/shmem.cc", "kernel/ghost_uapi.h"),
                 ("shared/shmem.cc", "lib/gtid.h"), ("schedulers/fifo/fifo_policy.cc", "kernel/usermode/sim/sim.h"),
@@ -108,6 +113,7 @@ class LayeringTest(unittest.TestCase):
                 ("kernel/usermode/sim/sim_kernel.cc", "lib/kernel.h"),
                 ("kernel/usermode/sim/sim_test.cc", "schedulers/fifo/per_cpu/fifo_policy.h"),
                 ("util/ghostsim.cc", "kernel/usermode/sim/machine.h"),
+                ("experiments/microbenchmarks/simulated_table3.cc", "kernel/usermode/sim/machine.h"),
                 ("lib/ghostfs.cc", "kernel/usermode/core/dialect.h"), ("lib/ghostfs.cc", "kernel/abi/abi_version.h"),
                 ("schedulers/fifo/fifo_test.cc", "kernel/usermode/sim/sim.h"), ("shared/shmem.cc", "lib/base/file.h"),
                 ("util/ghostctl.cc", "lib/enclave.h"), ("tests/e2e/x.cc", "kernel/usermode/linux/gate.h")]:
