@@ -1,12 +1,9 @@
 #include "lib/centralized_base.h"
 
-#include <sys/timerfd.h>
-
 #include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernel/ghost_uapi.h"
 #include "lib/base/status.h"
 
 namespace ghost {
@@ -17,8 +14,6 @@ constexpr int kNumaNode = 0;
 constexpr int64_t kOfferTimeoutNs = 20'000'000;
 // An heir that is not let in for this long sleeps again; it is pinged when it is its turn.
 constexpr int64_t kHeirPatienceNs = 1'000'000;
-
-constexpr int64_t kNsPerSecond = 1'000'000'000;
 
 }  // namespace
 
@@ -41,8 +36,7 @@ absl::Status CentralizedBase::PrepareQueues() {
                         absl::StrCat("cpu ", global_cpu(), " cannot be the global CPU: it is not in the enclave")),
                     absl::StrCat("one of ", ToCpuList(cpus())));
   }
-  timer_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
-  if (!timer_.valid()) return ErrnoStatus(errno, "timerfd_create");
+  GHOST_RETURN_IF_ERROR(timer_.Create(&enclave()->kernel()));
   GHOST_ASSIGN_OR_RETURN(queue_, enclave()->CreateChannel(options().queue_elements, kNumaNode, CpuSet({global_cpu()})));
   return absl::OkStatus();
 }
@@ -130,27 +124,11 @@ void CentralizedBase::ClaimWakeup(Cpu& c) {
   queue_.ConfigureWakeup(CpuSet({c.cpu})).IgnoreError();
 }
 
-bool CentralizedBase::ArmTimer(int cpu, Time when) {
-  if (timer_cpu_ == cpu && timer_at_ == when) return true;
-  itimerspec value = {};
-  value.it_value.tv_sec = when.ns() / kNsPerSecond;
-  value.it_value.tv_nsec = when.ns() % kNsPerSecond;
-  ghost_ioc_timerfd_settime argument = {};
-  argument.timerfd = timer_.get();
-  argument.flags = TFD_TIMER_ABSTIME;
-  argument.in_tmr = reinterpret_cast<uint64_t>(&value);
-  argument.timerfd_ghost = {.cpu = cpu, .flags = TIMERFD_GHOST_ENABLED, .type = 0, .cookie = 0};
-  if (enclave()->kernel().Ioctl(GHOST_IOC_TIMERFD_SETTIME, &argument) < 0) return false;
-  timer_cpu_ = cpu;
-  timer_at_ = when;
-  return true;
-}
-
 StepResult CentralizedBase::Sleep(Cpu& c, uint32_t barrier, Time now, Time until, int run_flags) {
   // After the barrier was read: whoever stops it, or wants something of it, pings it.
   if (stopping() || upkeep_due() || until <= now) return StepResult::kYielded;
   // Without a timer that wakes it, it cannot sleep but until the next message.
-  if (until != Time::Infinite() && !ArmTimer(c.cpu, until) && run_flags == 0) return StepResult::kPolled;
+  if (until != Time::Infinite() && !timer_.Set(c.cpu, until) && run_flags == 0) return StepResult::kPolled;
   loop_meter_.Pause();
   return YieldCpu(c, barrier, run_flags, "the global agent cannot yield") ? StepResult::kYielded
                                                                           : StepResult::kKernelGone;

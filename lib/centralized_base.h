@@ -23,9 +23,9 @@
 #include "absl/status/status.h"
 #include "lib/base/counter.h"
 #include "lib/base/cpu_set.h"
-#include "lib/base/file.h"
 #include "lib/base/time.h"
 #include "lib/channel.h"
+#include "lib/cpu_timer.h"
 #include "lib/loop_meter.h"
 #include "lib/runtime_base.h"
 #include "lib/topology.h"
@@ -111,7 +111,6 @@ class CentralizedBase : public RuntimeBase {
   // One dump for all, by whoever is the global agent; it goes under the name of the first CPU.
   CpuSet describers() const override { return CpuSet({cpus().First()}); }
   void AskForUpkeep(int cpu) override;
-  bool ArmTimer(int cpu, Time when);
 
   const std::shared_ptr<const Topology> topology_;
   Tunable idle_poll_;
@@ -121,9 +120,7 @@ class CentralizedBase : public RuntimeBase {
   std::atomic<bool> upkeep_due_{false};
   int heir_ = kNobody;
   Time offered_at_;
-  ScopedFd timer_;
-  int timer_cpu_ = -1;
-  Time timer_at_ = Time::Infinite();
+  CpuTimer timer_;
 };
 
 }  // namespace ghost

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -110,6 +111,12 @@ absl::StatusOr<KernelQueue> GhostfsEnclave::CreateQueue(int elems, int numa_node
   GHOST_ASSIGN_OR_RETURN(Mapping mapping, Mapping::Map(fd.get(), argument.mapsize, /*writable=*/true));
   auto owner = std::make_shared<ScopedFd>(std::move(fd));
   return KernelQueue{.fd = owner->get(), .region = ToRegion(std::move(mapping)), .owner = owner};
+}
+
+absl::StatusOr<KernelTimer> GhostfsEnclave::CreateTimer() {
+  auto owner = std::make_shared<ScopedFd>(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!owner->valid()) return ErrnoStatus(errno, "timerfd_create");
+  return KernelTimer{.fd = owner->get(), .owner = owner};
 }
 
 int GhostfsEnclave::Ioctl(unsigned long number, void* argument) {

@@ -46,6 +46,12 @@ struct KernelQueue {
   std::shared_ptr<void> owner;  // keeps fd open
 };
 
+// A timer of CLOCK_MONOTONIC, not armed: `fd` names it in GHOST_IOC_TIMERFD_SETTIME.
+struct KernelTimer {
+  int fd = -1;
+  std::shared_ptr<void> owner;  // keeps fd open
+};
+
 class KernelEnclave {
  public:
   virtual ~KernelEnclave() = default;  // does not destroy the enclave
@@ -65,6 +71,7 @@ class KernelEnclave {
   virtual absl::StatusOr<Region> MapStatusWords(uint32_t region_id) = 0;
   // `elems` is a power of two in 1..65536.
   virtual absl::StatusOr<KernelQueue> CreateQueue(int elems, int numa_node) = 0;
+  virtual absl::StatusOr<KernelTimer> CreateTimer() = 0;
 
   // One ioctl of ghost_uapi.h with its struct. >= 0, or -errno.
   virtual int Ioctl(unsigned long number, void* argument) = 0;

@@ -13,6 +13,7 @@ absl::Status PerCpuBase::PrepareQueues() {
   for (int cpu : cpus()) {
     GHOST_ASSIGN_OR_RETURN(cpu_base(cpu)->channel,
                            enclave()->CreateChannel(options().queue_elements, kNumaNode, CpuSet({cpu})));
+    if (wants_timers()) GHOST_RETURN_IF_ERROR(cpu_base(cpu)->slice_timer.Create(&enclave()->kernel()));
   }
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "lib/channel.h"
+#include "lib/cpu_timer.h"
 #include "lib/per_cpu_board.h"
 #include "lib/runtime_base.h"
 
@@ -23,6 +24,7 @@ class PerCpuBase : public RuntimeBase {
     Cpu(int number, CpuBoard::Row* figures) : RuntimeBase::Cpu(number), row(*figures) {}
     CpuBoard::Row& row;
     Channel channel;
+    CpuTimer slice_timer;  // if wants_timers()
   };
 
   using RuntimeBase::RuntimeBase;
@@ -30,6 +32,8 @@ class PerCpuBase : public RuntimeBase {
   Cpu* cpu_base(int cpu) const override = 0;
   // The enclave needs ticks ("deliver_ticks").
   virtual bool wants_ticks() const = 0;
+  // Slices end on time, not at the tick after that.
+  virtual bool wants_timers() const = 0;
 
  private:
   absl::Status PrepareQueues() override;

@@ -328,11 +328,25 @@ template <typename Policy>
   return Run(c, pick.task, pick.slice_end, now);
 }
 
+// A timer that goes off too early costs a pass; one that is set for each pick would cost a call for each. So one that
+// is on its way, and goes off before the slice ends, stays: whoever wakes by it sets it anew. However often tasks take
+// turns, that is a call for each slice of full length.
+template <typename Policy>
+inline void PerCpuRuntime<Policy>::WatchSlice(CpuState& c, Time slice_end, Time now) {
+  constexpr absl::Duration kLeast = absl::Microseconds(10);
+  const Time set = c.slice_timer.when();
+  if (slice_end == Time::Infinite() || (now < set && set <= slice_end)) [[likely]]
+    return;
+  // If the kernel refuses, the slice ends with the tick, or the next message.
+  c.slice_timer.Set(c.cpu, std::max(slice_end, now + kLeast));
+}
+
 template <typename Policy>
 [[gnu::always_inline]] inline typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Run(CpuState& c,
                                                                                                     Task* task,
                                                                                                     Time slice_end,
                                                                                                     Time now) {
+  if constexpr (kTimelySlices) WatchSlice(c, slice_end, now);
   c.request->Open({.gtid = task->gtid_,
                    .task_barrier = task->seqnum_,
                    .agent_barrier = c.barrier,

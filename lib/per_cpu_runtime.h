@@ -14,7 +14,8 @@
 // A step is: passes with upkeep between them, until the CPU has been given something to do.
 //
 //   Pass    takes its mail, drains messages, asks the policy, commits or yields. No allocation, no lock, no log, and no
-//           call of the kernel but the one commit or yield it ends with.
+//           call of the kernel but the one commit or yield it ends with (and now and then a timer's, if the policy
+//           wants slices to end on time).
 //   Upkeep  all that needs more: new tasks (memory, their affinity), tasks that need a place (and move to another CPU's
 //           queue), the dead (their status words), lost messages, dumps. Only when there is some of it.
 //
@@ -68,6 +69,11 @@ class PerCpuRuntime final : public PerCpuBase {
   const Policy& policy() const { return policy_; }
 
  private:
+  static constexpr bool kTimelySlices = [] {
+    if constexpr (requires { Policy::kTimelySlices; }) return Policy::kTimelySlices;
+    return false;
+  }();
+
   enum class PassResult : uint8_t { kCommitted, kYielded, kKernelGone, kUpkeep };
 
   struct alignas(64) CpuState : Cpu {
@@ -104,6 +110,7 @@ class PerCpuRuntime final : public PerCpuBase {
     if constexpr (requires { Policy::kWantsTicks; }) return Policy::kWantsTicks;
     return false;
   }
+  bool wants_timers() const override { return kTimelySlices; }
   bool wants_nice() const override {
     return requires(Policy & policy, Task * task) { policy.OnNiceChanged(0, task); };
   }
@@ -128,6 +135,7 @@ class PerCpuRuntime final : public PerCpuBase {
   void On(CpuState& c, Task* task, const TaskLatchFailure& message, Time now);
   PassResult Decide(CpuState& c, Time now);
   PassResult Run(CpuState& c, Task* task, Time slice_end, Time now);
+  static void WatchSlice(CpuState& c, Time slice_end, Time now);
   static void NoteStale(CpuState& c);
   PassResult RunFailed(CpuState& c, Task* task, Outcome outcome, Time now);
   PassResult Yield(CpuState& c, int run_flags);

@@ -117,6 +117,44 @@ TEST_F(RuntimeTest, SliceThatIsUsedUp) {
   EXPECT_EQ(runtime_->policy().Front(0)->last_reason, EnqueueReason::kSliceExpired);
 }
 
+struct TimelyPolicy : ListPolicy {
+  using ListPolicy::ListPolicy;
+  static constexpr bool kTimelySlices = true;
+};
+
+// A timer for each slice, not for each pick: one that goes off before the slice ends is good enough.
+TEST_F(RuntimeTest, ATimerEndsSlices) {
+  PerCpuRuntime<TimelyPolicy> runtime(enclave_.get());
+  ASSERT_TRUE(runtime.StartStepped().ok());
+  struct Case {
+    int64_t now_ns;
+    Time slice_end;
+    int64_t timer_ns;  // what it is set to, after the pick
+    bool set_anew;
+  };
+  const Case kCases[] = {
+      {1'000, Time::Infinite(), 0, false},
+      {2'000, Time::FromNanoseconds(100'000), 100'000, true},
+      {3'000, Time::FromNanoseconds(200'000), 100'000, false},
+      {4'000, Time::FromNanoseconds(90'000), 90'000, true},
+      {90'000, Time::FromNanoseconds(200'000), 200'000, true},   // it has gone off
+      {100'000, Time::FromNanoseconds(100'001), 110'000, true},  // no shorter than 10 us
+      {300'000, Time::Infinite(), 110'000, false},
+  };
+  mock_->PostNew(kA);
+  for (const Case& c : kCases) {
+    ListPolicy::slice_end = c.slice_end;
+    mock_->ResetCalls();
+    EXPECT_EQ(runtime.Step(0, Time::FromNanoseconds(c.now_ns)), StepResult::kCommitted);
+    EXPECT_EQ(mock_->timer().when_ns, c.timer_ns) << c.now_ns;
+    if (c.now_ns > 1'000) {  // the first one places the task
+      EXPECT_EQ(mock_->calls().Total(), c.set_anew ? 2 : 1) << c.now_ns;
+    }
+    mock_->Post(TaskPreempt{.gtid = kA});
+  }
+  EXPECT_EQ(mock_->timer().cpu, 0);
+}
+
 TEST_F(RuntimeTest, BoostedAgentWithoutWorkYieldsPlainly) {
   Start();
   mock_->SetBoost(0, true);

@@ -16,6 +16,7 @@
 //
 // Optional members, called if they exist:
 //       static constexpr bool kWantsTicks = true;     // slices are watched by the kernel's tick
+//       static constexpr bool kTimelySlices = true;   // … and by a timer: they end on time, not at the tick after that
 //       static constexpr bool kPlacesWakeups = true;  // PlaceTask is asked for a task that wakes, too, if its CPU has
 //                                                     // something to do
 //       Task* PickToGive(int cpu, int to_cpu, int64_t most);  // one of its queued tasks that may run on to_cpu, with
@@ -25,10 +26,9 @@
 //       int64_t Load(int cpu) const;                  // of all its tasks. CPUs give to those with less from time to
 //                                                     // time, then (needs PickToGive, and ticks)
 //       void OnBlocked(int cpu, Task* task, Time now);        // it left the CPU asleep (runtime_ns is fresh)
-//       void OnGone(int cpu, Task* task);                     // dead or departed; if it was queued, Dequeue came
-//       before void OnMigrate(int cpu, Task* task);   // it is about to leave `cpu` for another, and in no queue.
-//       Enqueue
-//                                              // follows, there (or here again, if the kernel refuses)
+//       void OnGone(int cpu, Task* task);       // dead or departed; if it was queued, Dequeue came before
+//       void OnMigrate(int cpu, Task* task);    // it is about to leave `cpu` for another, and in no queue. Enqueue
+//                                               // follows, there (or here again, if the kernel refuses)
 //       void OnNiceChanged(int cpu, Task* task);
 //       std::vector<Tunable*> Tunables();                     // what may be set while it runs (lib/tunable.h)
 //       void Describe(const Task& task, std::string* line);   // dumps; not in the pass

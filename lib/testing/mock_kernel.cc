@@ -268,6 +268,11 @@ absl::StatusOr<KernelQueue> MockEnclave::CreateQueue(int elems, int) {
   return queues_[fd]->Handle(fd);
 }
 
+absl::StatusOr<KernelTimer> MockEnclave::CreateTimer() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return KernelTimer{.fd = next_fd_++};
+}
+
 int MockEnclave::Ioctl(unsigned long number, void* argument) {
   if (on_ioctl) {
     if (std::optional<int> answer = on_ioctl(number, argument); answer.has_value()) return *answer;

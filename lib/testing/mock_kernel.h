@@ -124,6 +124,7 @@ class MockEnclave : public KernelEnclave {
   absl::Status CreateStatusWords(uint32_t region_id, int numa_node) override;
   absl::StatusOr<Region> MapStatusWords(uint32_t region_id) override;
   absl::StatusOr<KernelQueue> CreateQueue(int elems, int numa_node) override;
+  absl::StatusOr<KernelTimer> CreateTimer() override;
   int Ioctl(unsigned long number, void* argument) override;
   int BecomeAgent(int cpu, int queue_fd) override;
   absl::Status AdvertiseOnline() override;

@@ -79,7 +79,7 @@ void CfsPolicy::Charge(RunQueue& queue, Task* task) {
     const auto ran_ns = static_cast<int64_t>(std::min(runtime_ns - task->charged_ns, kGreatestRunNs));
     task->vruntime += Weighted(ran_ns, task->weight);
     if (queue.current == task) {
-      queue.slice_left_ns -= ran_ns;
+      queue.turn_ns += ran_ns;
       const bool alone = queue.tasks.empty();
       Advance(queue, alone ? task->vruntime : std::min(task->vruntime, queue.tasks.begin()->vruntime));
     }
@@ -88,20 +88,42 @@ void CfsPolicy::Charge(RunQueue& queue, Task* task) {
   task->weight = NiceWeight(task->nice());
 }
 
-int64_t CfsPolicy::Slice(const RunQueue& queue, int64_t weight) const {
+int64_t CfsPolicy::Slice(int64_t weight, int64_t total, size_t count) const {
   const int64_t least = min_granularity_.Get();
-  const int64_t period = std::max(latency_.Get(), static_cast<int64_t>(queue.tasks.size()) * least);
+  const int64_t period = std::max(latency_.Get(), static_cast<int64_t>(count) * least);
   // Unsigned: a million tasks of the greatest weight fit.
-  const uint64_t share = static_cast<uint64_t>(period) * static_cast<uint64_t>(weight) /
-                         static_cast<uint64_t>(std::max(queue.weight, weight));
+  const uint64_t share =
+      static_cast<uint64_t>(period) * static_cast<uint64_t>(weight) / static_cast<uint64_t>(std::max(total, weight));
   return std::max(least, static_cast<int64_t>(share));
 }
 
-void CfsPolicy::SetVruntime(const RunQueue& queue, Task* task, EnqueueReason reason) const {
-  if (task->origin == Task::Origin::kNew) task->vruntime = Weighted(Slice(queue, task->weight), task->weight);
+// A new task's. The one that runs has not come back yet: what it has run is not in its vruntime.
+int64_t CfsPolicy::StartOf(const RunQueue& queue, int64_t weight, Time now) const {
+  const Task* running = queue.running;
+  if (queue.tasks.empty() && running == nullptr) return queue.min_vruntime;
+  int64_t first = kNobody;
+  int64_t last = queue.min_vruntime;
+  if (!queue.tasks.empty()) {
+    first = queue.tasks.begin()->vruntime;
+    last = std::max(last, queue.tasks.rbegin()->vruntime);
+  }
+  if (running != nullptr) {
+    const int64_t ran_ns = std::max<int64_t>(now.ns() - queue.running_since.ns(), 0);
+    const int64_t vruntime = running->vruntime + Weighted(ran_ns, running->weight);
+    first = std::min(first, vruntime);
+    last = std::max(last, vruntime);
+  }
+  const size_t count = queue.tasks.size() + (running == nullptr ? 1 : 2);
+  const int64_t total = queue.weight + weight + (running == nullptr ? 0 : running->weight);
+  return std::min(std::max(first, queue.min_vruntime) + Weighted(Slice(weight, total, count), weight), last);
+}
+
+void CfsPolicy::SetVruntime(const RunQueue& queue, Task* task, EnqueueReason reason, Time now) const {
+  if (task->origin == Task::Origin::kNew) task->vruntime = StartOf(queue, task->weight, now);
   // What it is behind on another CPU is no claim here: tasks that come and go would always be first.
-  if (task->origin == Task::Origin::kMoving) task->vruntime = std::max<int64_t>(task->vruntime, 0);
-  if (task->origin != Task::Origin::kQueue) task->vruntime += queue.min_vruntime;
+  if (task->origin == Task::Origin::kMoving) {
+    task->vruntime = queue.min_vruntime + std::max<int64_t>(task->vruntime, 0);
+  }
   task->origin = Task::Origin::kQueue;
   task->vruntime = std::max(task->vruntime, queue.min_vruntime - latency_.Get() / 2);
   if (reason == EnqueueReason::kYielded && !queue.tasks.empty()) {
@@ -110,11 +132,11 @@ void CfsPolicy::SetVruntime(const RunQueue& queue, Task* task, EnqueueReason rea
   }
 }
 
-void CfsPolicy::Enqueue(int cpu, Task* task, EnqueueReason reason, Time) {
+void CfsPolicy::Enqueue(int cpu, Task* task, EnqueueReason reason, Time now) {
   RunQueue& queue = queues_[cpu];
   if (queue.running == task) queue.running = nullptr;
   Charge(queue, task);
-  SetVruntime(queue, task, reason);
+  SetVruntime(queue, task, reason, now);
   if (HasJustCome(reason)) {
     queue.challenge = std::min(queue.challenge, task->vruntime + Weighted(wakeup_granularity_.Get(), task->weight));
   }
@@ -122,10 +144,10 @@ void CfsPolicy::Enqueue(int cpu, Task* task, EnqueueReason reason, Time) {
   Insert(queue, task);
 }
 
-bool CfsPolicy::CurrentGoesOn(const RunQueue& queue) const {
+int64_t CfsPolicy::LeftOfTurn(const RunQueue& queue) const {
   const Task* current = queue.current;
-  return current != nullptr && current->link.is_linked() && queue.slice_left_ns > 0 &&
-         current->vruntime <= queue.challenge;
+  if (current == nullptr || !current->link.is_linked() || current->vruntime > queue.challenge) return 0;
+  return Slice(current->weight, queue.weight, queue.tasks.size()) - queue.turn_ns;
 }
 
 Pick<CfsPolicy::Task> CfsPolicy::PickNext(int cpu, Time now) {
@@ -133,16 +155,21 @@ Pick<CfsPolicy::Task> CfsPolicy::PickNext(int cpu, Time now) {
   if (queue.tasks.empty()) return {};
   Task* next = &*queue.tasks.begin();
   Advance(queue, next->vruntime);
-  if (CurrentGoesOn(queue)) {
+  int64_t left_ns = LeftOfTurn(queue);
+  if (left_ns > 0) {
     next = queue.current;
   } else {
     queue.current = next;
-    queue.slice_left_ns = Slice(queue, next->weight);
+    queue.turn_ns = 0;
+    left_ns = Slice(next->weight, queue.weight, queue.tasks.size());
   }
   queue.challenge = kNobody;
   queue.running = next;
+  queue.running_since = now;
   Erase(queue, next);
-  return {.task = next, .slice_end = Time::FromNanoseconds(now.ns() + queue.slice_left_ns)};
+  // Alone, it has the CPU until somebody comes.
+  if (queue.tasks.empty()) return {.task = next};
+  return {.task = next, .slice_end = Time::FromNanoseconds(now.ns() + left_ns)};
 }
 
 void CfsPolicy::OnBlocked(int cpu, Task* task, Time) {

@@ -4,11 +4,14 @@
 //              nice less). A run queue is ordered by it. Its min_vruntime, where its tasks stand, never goes back.
 //   slice      A task that is picked goes on for its share, by weight, of `latency`, the period in which everybody runs
 //              once; at least for min_granularity. With more tasks than latency / min_granularity the period stretches.
-//              The kernel's tick watches it: a tick that comes before its end changes nothing.
+//              It gets shorter when others come. A timer ends it (Linux's HRTICK); ticks before that change nothing.
+//   lag        So vruntimes lie within one latency, weighted by all: what a task would have had of a CPU that all share
+//              at once, less what it has had, is within one of its slices to either side.
 //   wake-up    One that wakes goes on from its own vruntime, but no further back than half a `latency` behind the
 //              queue: who has slept long gets the CPU soon, not for long. It takes the CPU before the slice ends, if it
 //              is behind the task that has it by more than wakeup_granularity.
-//   new        It starts one slice to the right of the queue: who forks much does not gain by it.
+//   new        It starts one slice to the right of the queue, but no further than whoever is last: who forks much does
+//              not gain by it, and those who come together start together.
 //   yield      To the right of all that wait, by up to one `latency`.
 //   nice       Time run so far counts by the old weight, what follows by the new one.
 //   placement  A task that wakes goes where it was, if nothing runs there; else to the nearest idle CPU (a whole idle
@@ -43,6 +46,7 @@ namespace ghost {
 class CfsPolicy {
  public:
   static constexpr bool kWantsTicks = true;
+  static constexpr bool kTimelySlices = true;
   static constexpr bool kPlacesWakeups = true;
 
   struct Options {
@@ -110,8 +114,9 @@ class CfsPolicy {
     // The task that was picked last, while its slice lasts: on the CPU, or back in the tree, which it has not lost its
     // claim by. Null: nobody has one.
     Task* current = nullptr;
-    const Task* running = nullptr;  // the one that has been picked and has not come back
-    int64_t slice_left_ns = 0;      // of its
+    int64_t turn_ns = 0;            // how long it has run since it was picked
+    const Task* running = nullptr;  // the one that has been picked and has not come back …
+    Time running_since;             // … since then
     // Who has it loses it if its vruntime is greater: the least of those who came since, and wakeup_granularity.
     int64_t challenge = kNobody;
     int look_from = -1;  // PlaceTask's
@@ -138,11 +143,13 @@ class CfsPolicy {
   static void Advance(RunQueue& queue, int64_t vruntime) {
     queue.min_vruntime = std::max(queue.min_vruntime, vruntime);
   }
-  // ns that a task of this weight gets at a time, with what stands in the queue.
-  int64_t Slice(const RunQueue& queue, int64_t weight) const;
+  // ns that a task of this weight gets at a time, as one of `count`, which weigh `total`.
+  int64_t Slice(int64_t weight, int64_t total, size_t count) const;
+  // Of its slice's, as things are now; none: its turn is over, or somebody else is due.
+  int64_t LeftOfTurn(const RunQueue& queue) const;
   // Where in the queue it belongs.
-  void SetVruntime(const RunQueue& queue, Task* task, EnqueueReason reason) const;
-  bool CurrentGoesOn(const RunQueue& queue) const;
+  void SetVruntime(const RunQueue& queue, Task* task, EnqueueReason reason, Time now) const;
+  int64_t StartOf(const RunQueue& queue, int64_t weight, Time now) const;
 
   std::vector<RunQueue> queues_;  // by cpu
   Tunable min_granularity_;

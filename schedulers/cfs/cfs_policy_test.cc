@@ -93,7 +93,6 @@ TEST_F(CfsPolicyTest, SlicesAreWeightedSharesOfTheLatency) {
     int64_t slice;  // of the first task
   };
   const Case kCases[] = {
-      {"alone", {0}, 10 * kMs},
       {"two equals", {0, 0}, 5 * kMs},
       {"as many as fit", std::vector<int>(8, 0), 10 * kMs / 8},
       {"a heavy one", {-10, 0, 0}, 10 * kMs * NiceWeight(-10) / (NiceWeight(-10) + 2048)},
@@ -116,6 +115,26 @@ TEST_F(CfsPolicyTest, SlicesAreWeightedSharesOfTheLatency) {
     EXPECT_EQ(pick.slice_end.ns(), c.slice) << c.name;
     for (size_t i = 1; i < c.nices.size(); ++i) policy.Dequeue(0, &tasks[i]);
   }
+}
+
+TEST_F(CfsPolicyTest, AloneItRunsUntilSomebodyComes) {
+  Enqueue(0, Reason::kNew);
+  EXPECT_EQ(policy_.PickNext(0, Now()).slice_end, Time::Infinite());
+}
+
+TEST_F(CfsPolicyTest, ASliceGetsShorterWhenOthersCome) {
+  Enqueue(0, Reason::kNew);
+  Enqueue(1, Reason::kNew);
+  const int first = Pick();
+  EXPECT_EQ(slice_, 5 * kMs);
+  Run(first, 2 * kMs);
+  Enqueue(2, Reason::kNew);
+  Enqueue(3, Reason::kNew);
+  Enqueue(first, Reason::kPreempted);
+  EXPECT_EQ(Pick(), first);
+  EXPECT_EQ(slice_, kMs / 2);
+  Enqueue(first, Reason::kSliceExpired);
+  EXPECT_NE(Pick(), first);
 }
 
 TEST_F(CfsPolicyTest, ThePeriodStretchesWithManyTasks) {
@@ -213,13 +232,34 @@ TEST_F(CfsPolicyTest, AShortSleepGainsNothing) {
 }
 
 TEST_F(CfsPolicyTest, ANewTaskStartsOneSliceToTheRight) {
+  for (int i : {0, 1}) Enqueue(i, Reason::kNew);
+  ASSERT_EQ(Slices(1), std::vector<int>{0});
+  ASSERT_EQ(Pick(), 1);
+  Run(1, 50 * kMs);
+  Enqueue(1, Reason::kSliceExpired);  // so far is the last
+  Enqueue(2, Reason::kNew);
+  EXPECT_EQ(tasks_[2].vruntime, tasks_[0].vruntime + 10 * kMs / 3);
+  EXPECT_EQ(Pick(), 0);
+}
+
+TEST_F(CfsPolicyTest, ANewTaskStartsNoFurtherThanWhoeverIsLast) {
+  for (int i : {0, 1, 2}) {
+    Enqueue(i, Reason::kNew);
+    EXPECT_EQ(tasks_[i].vruntime, 0) << "those who come together start together";
+  }
+  ASSERT_EQ(Slices(3), (std::vector<int>{0, 1, 2}));
+  Enqueue(3, Reason::kNew);
+  EXPECT_EQ(tasks_[3].vruntime, tasks_[0].vruntime);
+}
+
+// The kernel tells of a new task before it tells how long the running one has run.
+TEST_F(CfsPolicyTest, ANewTaskStartsBehindWhatTheRunningOneHasRun) {
   Enqueue(0, Reason::kNew);
   ASSERT_EQ(Pick(), 0);
   Run(0, 50 * kMs);
-  Enqueue(0, Reason::kSliceExpired);
   Enqueue(1, Reason::kNew);
-  EXPECT_EQ(tasks_[1].vruntime, policy_.min_vruntime(0) + 10 * kMs);
-  EXPECT_EQ(Pick(), 0);
+  Enqueue(0, Reason::kPreempted);
+  EXPECT_EQ(tasks_[1].vruntime, tasks_[0].vruntime);
 }
 
 TEST_F(CfsPolicyTest, WhatItRanBeforeWeKnewItIsNotCharged) {
@@ -241,12 +281,13 @@ TEST_F(CfsPolicyTest, YieldGoesToTheRightOfAllThatWait) {
 }
 
 TEST_F(CfsPolicyTest, YieldGoesNoFurtherThanALatency) {
-  Enqueue(0, Reason::kNew);
-  SetNice(1, 19);
-  Enqueue(1, Reason::kNew);  // its slice is far to the right
+  for (int i : {0, 1}) Enqueue(i, Reason::kNew);
   ASSERT_EQ(Pick(), 0);
-  Enqueue(0, Reason::kYielded);
-  EXPECT_EQ(tasks_[0].vruntime, policy_.min_vruntime(0) + 10 * kMs);
+  Run(0, 50 * kMs);
+  Enqueue(0, Reason::kSliceExpired);  // far to the right
+  ASSERT_EQ(Pick(), 1);
+  Enqueue(1, Reason::kYielded);
+  EXPECT_EQ(tasks_[1].vruntime, policy_.min_vruntime(0) + 10 * kMs);
 }
 
 TEST_F(CfsPolicyTest, NiceCountsFromItsChangeOn) {
@@ -319,7 +360,7 @@ TEST_F(CfsPolicyTest, DumpSaysWhereItStands) {
   Enqueue(0, Reason::kNew);
   std::string line;
   policy_.Describe(tasks_[0], &line);
-  EXPECT_EQ(line, " vruntime 10000000 weight 1024");
+  EXPECT_EQ(line, " vruntime 0 weight 1024");
 }
 
 TEST(CfsOptionsTest, RangesAndContradictions) {

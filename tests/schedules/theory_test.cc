@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "schedulers/cfs/nice_weight.h"
 #include "tests/schedules/schedule_text.h"
 #include "tests/schedules/simulate.h"
 
@@ -123,40 +126,106 @@ TEST(EdfTest, FifoMissesWhatEdfMeets) {
 
 // ---- CFS ----
 
-// A task's lag is what it would have had by now on a CPU that all share at once, less what it has had. Once all have
-// run (a new task starts a slice behind), it moves by no more than the longest slice to either side: somebody's share
-// of the latency, up to the tick that ends it.
-TEST(CfsTest, TheLagStaysWithinASlice) {
-  // Linux's weights of these nice values (kernel/sched/core.c).
-  const std::map<std::string, double> weights = {{"one.1", 272}, {"two.1", 526}, {"four.1", 1024}};
-  const double all = 272 + 526 + 1024;
-  constexpr double kTickMs = 4;
-  for (const int latency_ms : {20, 40, 100}) {
+struct Competitor {
+  int nice = 0;
+  int64_t start_ns = 0;
+  // What it would have had by now of a CPU that all share at once, less what it has had.
+  double lag_ns = 0;
+  double slice_ns = 0;  // the longest that it has been due, since those who were there before it came
+};
+
+// A lag grows and shrinks evenly between two switches, so it is enough to look at those.
+class Lags {
+ public:
+  Lags(std::vector<Competitor> competitors, int64_t latency_ms)
+      : competitors_(std::move(competitors)), latency_ns_(static_cast<double>(latency_ms * kMs)) {
+    std::string text = "duration 3s\n";
+    for (size_t i = 0; i < competitors_.size(); ++i) {
+      absl::StrAppend(&text, "class c", i, " nice ", competitors_[i].nice, " start ", competitors_[i].start_ns,
+                      "ns { run 5s }\n");
+      index_[absl::StrCat("c", i, ".1")] = i;
+      starts_ns_.insert(competitors_[i].start_ns);
+    }
     SimulationOptions options = OneCpu("cfs");
-    options.tunables = {{"latency", absl::StrCat(latency_ms, "ms")}};
-    const Recorded run = Record(options,
-                                "duration 3s\nclass one nice 6 { run 5s }\nclass two nice 3 { run 5s }\n"
-                                "class four nice 0 { run 5s }");
-    const double slice_ms = std::ceil(latency_ms * 1024 / all / kTickMs) * kTickMs;
-    const double start_ms = 5 * latency_ms;
-    std::map<std::string, double> had_ms, least_ms, most_ms;
-    ASSERT_GT(run.slices.size(), 50u);
+    options.tunables = {{"latency", absl::StrCat(latency_ms, "ms")}, {"min_granularity", "10us"}};
+    const Recorded run = Record(options, text);
+    EXPECT_GT(run.slices.size(), 50u);
     for (const ScheduleRecorder::Slice& slice : run.slices) {
       if (slice.to_ns < 0) break;
-      had_ms[slice.thread] += static_cast<double>(slice.to_ns - slice.from_ns) / kMs;
-      const double now_ms = static_cast<double>(slice.to_ns - run.start_ns) / kMs;
-      if (now_ms < start_ms) continue;
-      for (const auto& [thread, weight] : weights) {
-        const double lag_ms = now_ms * weight / all - had_ms[thread];
-        least_ms[thread] = least_ms.contains(thread) ? std::min(least_ms[thread], lag_ms) : lag_ms;
-        most_ms[thread] = most_ms.contains(thread) ? std::max(most_ms[thread], lag_ms) : lag_ms;
-      }
-    }
-    for (const auto& [thread, weight] : weights) {
-      EXPECT_GT(most_ms[thread] - least_ms[thread], 1) << thread;
-      EXPECT_LE(most_ms[thread] - least_ms[thread], 2 * slice_ms) << thread << ", latency " << latency_ms << " ms";
+      Follow(index_.at(slice.thread), slice.from_ns - run.start_ns, slice.to_ns - run.start_ns);
     }
   }
+  // The greatest lag of any of them at any time, to either side, in slices: shares of the latency by weight.
+  double greatest() const { return greatest_; }
+
+ private:
+  void Follow(size_t running, int64_t from_ns, int64_t to_ns) {
+    // Whoever ran alone may have done so until somebody came.
+    for (auto start = starts_ns_.upper_bound(from_ns); start != starts_ns_.end() && *start < to_ns; ++start) {
+      Share(running, from_ns, *start);
+      from_ns = *start;
+    }
+    Share(running, from_ns, to_ns);
+  }
+  void Share(size_t running, int64_t from_ns, int64_t to_ns) {
+    double total = 0;
+    for (const Competitor& c : competitors_) total += c.start_ns < to_ns ? WeightOf(c) : 0;
+    for (size_t i = 0; i < competitors_.size(); ++i) {
+      Competitor& c = competitors_[i];
+      const bool present = c.start_ns < to_ns;
+      const double slice_ns = latency_ns_ * WeightOf(c) / std::max(total, WeightOf(c));
+      // One that is not there yet: what a slice of its weight is among those who are.
+      c.slice_ns = present ? std::max(c.slice_ns, slice_ns) : slice_ns;
+      if (!present) continue;
+      const auto ns = static_cast<double>(to_ns - from_ns);
+      c.lag_ns += ns * WeightOf(c) / total - (running == i ? ns : 0);
+      greatest_ = std::max(greatest_, std::abs(c.lag_ns) / c.slice_ns);
+    }
+  }
+  static double WeightOf(const Competitor& c) { return static_cast<double>(NiceWeight(c.nice)); }
+
+  std::vector<Competitor> competitors_;
+  const double latency_ns_;
+  std::map<std::string, size_t> index_;
+  std::set<int64_t> starts_ns_;
+  double greatest_ = 0;
+};
+
+std::vector<Competitor> RandomCompetitors(Random& random) {
+  std::vector<Competitor> competitors(2 + random.Below(7));
+  for (Competitor& c : competitors) c.nice = static_cast<int>(random.Below(21)) - 10;
+  return competitors;
+}
+
+constexpr double kRounding = 1e-4;  // a slice is whole ns
+
+// Of those that start together, from the start on: the bound of sharing by least vruntime.
+TEST(CfsTest, TheLagStaysWithinASlice) {
+  for (const int64_t latency_ms : {10, 20, 40, 100}) {
+    const double lag = Lags({{.nice = 6}, {.nice = 3}, {.nice = 0}}, latency_ms).greatest();
+    EXPECT_LE(lag, 1 + kRounding) << latency_ms;
+    EXPECT_GE(lag, 0.5) << latency_ms;  // it does measure
+  }
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    Random random(seed);
+    const std::vector<Competitor> competitors = RandomCompetitors(random);
+    const auto latency_ms = static_cast<int64_t>(10 + random.Below(90));
+    EXPECT_LE(Lags(competitors, latency_ms).greatest(), 1 + kRounding) << seed;
+  }
+}
+
+// Who comes later starts up to a slice to the right of where all stand on average, which adds one.
+TEST(CfsTest, TheLagOfLatecomersStaysWithinTwo) {
+  double greatest = 0;
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    Random random(seed);
+    std::vector<Competitor> competitors = RandomCompetitors(random);
+    for (Competitor& c : competitors) c.start_ns = static_cast<int64_t>(random.Below(300)) * kMs;
+    const double lag = Lags(competitors, static_cast<int64_t>(10 + random.Below(90))).greatest();
+    EXPECT_LE(lag, 2 + kRounding) << seed;
+    greatest = std::max(greatest, lag);
+  }
+  EXPECT_GT(greatest, 1);
 }
 
 TEST(CfsTest, SharesGoByWeight) {

@@ -104,6 +104,12 @@ absl::StatusOr<KernelQueue> SimEnclave::CreateQueue(int elems, int numa_node) {
   return queue;
 }
 
+absl::StatusOr<KernelTimer> SimEnclave::CreateTimer() {
+  host_.Charge(host_.machine().costs().syscall_ns);
+  if (host_.dead()) return ErrnoStatus(ENODEV, "timerfd_create");
+  return KernelTimer{.fd = host_.machine().TimerfdCreate(host_.caller())};
+}
+
 int64_t SimEnclave::ExtraPercent(int cpu, int other) const {
   const Topology& topology = *host_.machine().topology();
   return topology.cpu(cpu).numa_node() == topology.cpu(other).numa_node() ? 0 : host_.machine().costs().remote_percent;
