@@ -272,13 +272,7 @@ absl::Status Simulation::Run() {
 
 bool Simulation::MustRun(const Thread& thread) {
   const WorkHint* hint = state_.hints().Find(thread.tid);
-  if (thread.gtid == 0 || (hint != nullptr && !hint->has_work)) return false;
-  const SteppedScheduler* scheduler = agents_.back()->scheduler();
-  // None of its CPUs in the enclave: it may use all of those.
-  CpuSet cpus = *thread.affinity & options_.agent_cpus;
-  if (cpus.empty()) cpus = options_.agent_cpus;
-  if (scheduler != nullptr && scheduler->global_cpu() >= 0) cpus.Remove(scheduler->global_cpu());
-  return !cpus.empty();
+  return thread.gtid != 0 && (hint == nullptr || hint->has_work);
 }
 
 absl::Status Simulation::CheckLiveness() {

@@ -78,7 +78,8 @@ class Simulation final : public AgentObserver, public Observer {
   void UpgradeAgents();
   // After the faults: everybody who can run must, within the bound.
   absl::Status CheckLiveness();
-  // Whether it may be expected to run: it has work, and may use another CPU than the one of a global agent.
+  // Whether it may be expected to run: it has work. One that may use a global agent's CPU alone may use any (and so may
+  // one whose CPUs are not the enclave's): see lib/centralized_runtime.h.
   bool MustRun(const Thread& thread);
   void OnRun(const Thread& thread, int64_t now_ns) override;
 
