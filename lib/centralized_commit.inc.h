@@ -52,7 +52,10 @@ template <typename Policy>
     task->home_ = on.cpu;
   }
   if constexpr (kAsynchronous) {
-    if (task != nullptr) task->place_ |= Task::kPending;
+    if (task != nullptr) {
+      task->place_ |= Task::kPending;
+      on.next_seqnum = task->seqnum_;
+    }
     on.pending = true;
     on.opened_at = now;
     pending_.push_back(on.cpu);
@@ -88,6 +91,7 @@ template <typename Policy>
   Task* task = plan_.planned(cpu);
   if (task == nullptr) return Vacate(cpu);
   task->place_ &= ~Task::kPending;
+  cpus_[cpu]->task_seqnum = kAsynchronous ? cpus_[cpu]->next_seqnum : task->seqnum_;
   plan_.SetBusy(cpu, task, now);
   if constexpr (requires { policy_.OnRunning(0, task, now); }) policy_.OnRunning(cpu, task, now);
 }

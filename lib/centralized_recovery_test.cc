@@ -11,6 +11,7 @@
 namespace ghost {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
@@ -64,6 +65,39 @@ TEST_F(CentralizedRecoveryTest, TaskThatWasGivenACpuAndIsNotThereYetKeepsIt) {
   }
 }
 
+TEST_F(CentralizedRecoveryTest, PreemptionThatWasLostIsSeenThoughALaterMessageWasNot) {
+  Start({.queue_elements = 64});
+  RunOn(1, kA);
+  RunOn(2, kB);
+  CentralPolicy::hold = true;
+  mock_->SetFlag(kA, GHOST_SW_TASK_ONCPU, false);
+  mock_->BumpBarrier(kA);  // its PREEMPT found no room
+  mock_->Post(TaskPriorityChanged{.gtid = kA, .nice = 1});
+  for (int i = 0; i < 40; ++i) mock_->Post(TaskPriorityChanged{.gtid = kB, .nice = i});
+  TakeLog();
+  Step();
+  EXPECT_GT(Counters().lost_messages, 0u);
+  EXPECT_THAT(TakeLog(), Contains("preempted 100"));
+  CentralPolicy::hold = false;
+  EXPECT_EQ(Step(), StepResult::kCommitted);
+  EXPECT_EQ(Committed(1), kA);
+}
+
+TEST_F(CentralizedRecoveryTest, TaskOfAnOlderAgentWhosePreemptionWasLostIsSeenToBeOff) {
+  Start();
+  RunOn(1, kA);
+  enclave_->WithdrawOnline();
+  runtime_.reset();
+  for (int cpu = 0; cpu < kCpus; ++cpu) mock_->RemoveAgent(cpu);
+  Start({.queue_elements = 64});
+  mock_->PostNew(kB, /*runnable=*/false);
+  mock_->SetFlag(kA, GHOST_SW_TASK_ONCPU, false);
+  for (int i = 0; i < 40; ++i) mock_->Post(TaskPriorityChanged{.gtid = kB, .nice = i});
+  mock_->BumpBarrier(kA);
+  Step();
+  EXPECT_EQ(Committed(1), kA);
+}
+
 TEST_F(CentralizedRecoveryTest, DeathAndAvailabilityThatWereLost) {
   Start({.queue_elements = 64});
   RunOn(1, kA);
@@ -111,6 +145,7 @@ TEST_F(CentralizedRecoveryTest, TakesOverTheTasksOfAnOlderAgent) {
 
   runtime_ = std::make_unique<CentralizedRuntime<CentralPolicy>>(enclave_.get());
   ASSERT_TRUE(runtime_->StartStepped().ok());
+  EXPECT_EQ(*mock_->ReadFile("ctl"), "discover tasks");  // the policy wants to know nice values
   EXPECT_EQ(runtime_->CountTasks(), 3);
   EXPECT_THAT(TakeLog(), ElementsAre("new 300"));
   EXPECT_EQ(Step(), StepResult::kCommitted);

@@ -80,6 +80,8 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
     using Cpu::Cpu;
     bool pending = false;  // its transaction is open, and what came of it has not been read
     Time opened_at;        // since then
+    // The number that its task had when it was given it; pending: that the next one had.
+    uint32_t task_seqnum = 0, next_seqnum = 0;
   };
   // What came of a transaction.
   struct Result {
@@ -90,6 +92,9 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   // CentralizedBase:
   Cpu* cpu_base(int cpu) const override { return cpus_[cpu].get(); }
   void AdoptTask(const Enclave::DiscoveredTask& found) override;
+  bool wants_nice() const override {
+    return requires(Policy & policy, Task * task) { policy.OnNiceChanged(task); };
+  }
   void DescribeCpu(int cpu, std::string* text) override;
   // HintSource::Visitor:
   void OnHint(int64_t gtid, const WorkHint& hint) override;
@@ -160,6 +165,7 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   void FollowGlobalAgent(CpuState& c, Time now);
   void Bury(Task* task);
   void LookAfresh(CpuState& c, Time now);
+  void LookAfreshAt(CpuState& c, Task* task, Time now);
 
   HintSource* hints() const { return kHasHints ? options().hints.get() : nullptr; }
 

@@ -172,24 +172,28 @@ template <typename Policy>
 void CentralizedRuntime<Policy>::LookAfresh(CpuState& c, Time now) {
   while (!pending_.empty()) Settle(c, *cpus_[pending_.front()], now);
   for (TaskBase* base = all_.first(); base != nullptr; base = TasksAtHome::Next(base)) {
-    Task* task = static_cast<Task*>(base);
-    if (task->state_ == TaskState::kGone || !task->status_word_.valid()) continue;
-    const auto look = TaskKeeper<Task>::LookAt(task->status_word_, task->gtid_);
-    if (look.gone) {
-      Leave(task, now);
-      continue;
-    }
-    // A change of its affinity may be among what was lost.
-    On(c, task, TaskAffinityChanged{.gtid = task->gtid_}, now);
-    // It may have been given a CPU that has not switched to it yet.
-    const bool may_be_latched = task->state_ == TaskState::kOnCpu && look.runnable && look.barrier == task->seqnum_;
-    task->seqnum_ = look.barrier;
-    if (!may_be_latched) Adjust(c, task, look.runnable, look.on_cpu, now);
+    LookAfreshAt(c, static_cast<Task*>(base), now);
   }
   keeper_.ForEachMissed(queue(), [&](int64_t gtid, const StatusWord& word, const auto& look) {
     Welcome(c, keeper_.Add(gtid, look.barrier, word, /*home=*/-1), look.runnable, look.on_cpu, now);
   });
   RefreshAvailability(now);
+}
+
+template <typename Policy>
+void CentralizedRuntime<Policy>::LookAfreshAt(CpuState& c, Task* task, Time now) {
+  if (task->state_ == TaskState::kGone || !task->status_word_.valid()) return;
+  const auto look = TaskKeeper<Task>::LookAt(task->status_word_, task->gtid_);
+  if (look.gone) return Leave(task, now);
+  // A change of its affinity may be among what was lost.
+  On(c, task, TaskAffinityChanged{.gtid = task->gtid_}, now);
+  task->seqnum_ = look.barrier;
+  // One that was given a CPU which has not switched to it yet looks like one that is off it again; but of that there
+  // would have been a message, read or not. (If there was one of another kind, it is taken for off: a commit for it
+  // fails then, or its next message puts that right.)
+  const bool may_be_latched = task->state_ == TaskState::kOnCpu && task->home_ >= 0 && look.runnable &&
+                              look.barrier == cpus_[task->home_]->task_seqnum;
+  if (!may_be_latched) Adjust(c, task, look.runnable, look.on_cpu, now);
 }
 
 template <typename Policy>
