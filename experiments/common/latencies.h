@@ -7,6 +7,7 @@
 #define GHOST_EXPERIMENTS_COMMON_LATENCIES_H_
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "lib/base/histogram.h"
@@ -34,8 +35,13 @@ class Latencies {
   uint64_t max_ns() const { return histogram_.max(); }
   uint64_t mean_ns() const { return count() == 0 ? 0 : sum_ns_ / count(); }
   uint64_t sum_ns() const { return sum_ns_; }
-  // What the fraction `p` (0..1) of all does not exceed.
-  uint64_t percentile_ns(double p) const { return std::max(histogram_.Percentile(p), min_ns()); }
+  // What the fraction `p` (0..1) of all does not exceed, at least: of ten the tenth is their 99 %.
+  uint64_t percentile_ns(double p) const {
+    const double n = static_cast<double>(count());
+    const double rank = std::clamp(std::ceil(p * n - 1e-9), 1.0, std::max(n, 1.0));
+    // The histogram takes the value whose index, from 0, is its fraction of n - 1, rounded down.
+    return std::max(histogram_.Percentile(n < 2 ? 0 : (rank - 0.5) / (n - 1)), min_ns());
+  }
 
  private:
   BasicHistogram<7> histogram_;

@@ -1,6 +1,7 @@
 #include "experiments/common/latencies.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <vector>
 
@@ -46,11 +47,26 @@ TEST(LatenciesTest, PercentilesAreWithinOnePercentAndTheRestIsExact) {
   EXPECT_EQ(all.sum_ns(), sum);
   EXPECT_EQ(all.mean_ns(), sum / values.size());
   for (double p : {0.001, 0.5, 0.9, 0.99, 0.995, 0.999, 0.9999, 1.0}) {
-    const double exact = static_cast<double>(values[static_cast<size_t>(p * static_cast<double>(values.size() - 1))]);
+    const size_t rank = static_cast<size_t>(std::ceil(p * static_cast<double>(values.size())));
+    const double exact = static_cast<double>(values[rank - 1]);
     const double told = static_cast<double>(all.percentile_ns(p));
     EXPECT_GE(told, exact) << p;
     EXPECT_LE(told, exact * 1.01) << p;
   }
+}
+
+// Few values must not look better than they are: the one slow request of ten is among their slowest per cent.
+TEST(LatenciesTest, RanksAreRoundedUp) {
+  Latencies latencies;
+  for (int i = 1; i <= 10; ++i) latencies.Add(i);
+  EXPECT_EQ(latencies.percentile_ns(0), 1u);
+  EXPECT_EQ(latencies.percentile_ns(0.1), 1u);
+  EXPECT_EQ(latencies.percentile_ns(0.11), 2u);
+  EXPECT_EQ(latencies.percentile_ns(0.5), 5u);
+  EXPECT_EQ(latencies.percentile_ns(0.9), 9u);
+  EXPECT_EQ(latencies.percentile_ns(0.91), 10u);
+  EXPECT_EQ(latencies.percentile_ns(0.99), 10u);
+  EXPECT_EQ(latencies.percentile_ns(1), 10u);
 }
 
 TEST(LatenciesTest, PercentilesAreNeverBelowTheSmallest) {

@@ -18,8 +18,8 @@ Assigner::Result Assigner::AssignOne(Time now) {
   while (count < static_cast<int>(requests.size()) && Receive(now, &requests[count])) ++count;
   const Time assigned = Time::Now();
   for (int i = 0; i < count; ++i) requests[i].assigned = assigned;
-  worker->mailbox().Put(count);
   hints_->SetRunnable(worker->index());
+  worker->mailbox().Put(count);
   busy_.push_back(worker);
   return Result::kAssigned;
 }

@@ -1,9 +1,10 @@
 // SchedulerHints: what workers' scheduler is told of them, if it is one that listens.
 //
 // SetIdle is the worker's, after it has emptied its mailbox: a worker that has nothing to do may not come to its next
-// line until somebody marks it runnable, so nothing of it may be due then. SetRunnable is the dispatcher's, after it
-// has put requests there, and only of a worker that IsIdle: else the worker's own SetIdle might come after it, and the
-// requests would lie there with a worker that gets no CPU. The rest is anyone's.
+// line until somebody marks it runnable, so nothing of it may be due then. SetRunnable is the dispatcher's, of a worker
+// with an empty mailbox that IsIdle, before it puts requests there. In any other order the two would cross: a worker
+// that is not idle yet would become so with requests in its mailbox, and get no CPU for them; one that is quick would be
+// idle again before it was marked runnable, and stay runnable without any. The rest is anyone's.
 #ifndef GHOST_EXPERIMENTS_ROCKSDB_SCHEDULER_HINTS_H_
 #define GHOST_EXPERIMENTS_ROCKSDB_SCHEDULER_HINTS_H_
 
