@@ -5,12 +5,11 @@
 // waits for a CPU gains nothing; "work share" is that of the time that was measured. "Total" is the sum, and the mean
 // of the shares.
 #include <poll.h>
-#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <iostream>
 #include <string>
@@ -23,6 +22,8 @@
 #include "absl/time/time.h"
 #include "experiments/antagonist/report.h"
 #include "experiments/antagonist/workers.h"
+#include "experiments/common/cpu_plan.h"
+#include "experiments/common/print_format.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/file.h"
 #include "lib/base/signals.h"
@@ -31,8 +32,9 @@
 #include "lib/cli.h"
 #include "lib/ghost_flags.h"
 #include "lib/ghost_thread.h"
+#include "lib/topology.h"
 
-ABSL_FLAG(std::string, print_format, "pretty", "How to print results: pretty, csv or json.");
+ABSL_FLAG(ghost::PrintFormat, print_format, ghost::PrintFormat::kPretty, "How to print results: pretty, csv or json.");
 ABSL_FLAG(double, work_share, 1.0, "The share of each 100 us that a thread computes, 0 to 1.");
 ABSL_FLAG(int, num_threads, 0, "How many threads; 0: one for each CPU (ghost: of the enclave, but one of several).");
 ABSL_FLAG(std::string, cpus, "", "cfs: the CPUs, such as 10-17; thread i is pinned to the i-th. Empty: all.");
@@ -48,7 +50,7 @@ constexpr int kMaxThreads = 4096;
 
 struct Settings {
   AntagonistWorkers::Options workers;
-  std::string format;
+  PrintFormat format = PrintFormat::kPretty;
   std::string scheduler;
   absl::Duration duration;
 };
@@ -58,20 +60,10 @@ absl::Status Usage(const std::string& what, const std::string& hint) {
 }
 
 absl::StatusOr<std::vector<int>> CpusForCfs() {
-  cpu_set_t own;
-  if (sched_getaffinity(0, sizeof(own), &own) != 0) return ErrnoStatus(errno, "sched_getaffinity");
-  const CpuSet usable = CpuSet::FromCpuSetT(own);
-  const std::string list = absl::GetFlag(FLAGS_cpus);
-  if (list.empty()) return usable.ToVector();
-  CpuSet cpus;
-  if (ParseCpuList(list, &cpus) != CpuParseError::kOk || cpus.empty()) {
-    return Usage(absl::StrCat("--cpus ", list, ": no list of CPUs"), "as 0-3,8");
-  }
-  if (!cpus.IsSubsetOf(usable)) {
-    return Usage(absl::StrCat("--cpus ", list, ": CPU ", (cpus - usable).First(), " can't be used"),
-                 absl::StrCat("this process may use CPUs ", ToCpuList(usable)));
-  }
-  return cpus.ToVector();
+  GHOST_ASSIGN_OR_RETURN(const CpuSet usable, UsableCpus());
+  GHOST_ASSIGN_OR_RETURN(const Topology topology, Topology::FromSysfs());
+  GHOST_ASSIGN_OR_RETURN(const CpuSet cpus, ParseCpuFlag(topology, usable, "--cpus", absl::GetFlag(FLAGS_cpus)));
+  return (cpus.empty() ? usable : cpus).ToVector();
 }
 
 // With several CPUs, one is the agent's.
@@ -105,9 +97,6 @@ absl::Status ReadNumbers(Settings* settings) {
 absl::StatusOr<Settings> ReadFlags() {
   Settings settings;
   settings.format = absl::GetFlag(FLAGS_print_format);
-  if (settings.format != "pretty" && settings.format != "csv" && settings.format != "json") {
-    return Usage(absl::StrCat("--print_format ", settings.format, ": unknown"), "pretty, csv or json");
-  }
   settings.scheduler = absl::GetFlag(FLAGS_scheduler);
   if (settings.scheduler != "cfs" && settings.scheduler != "ghost") {
     return Usage(absl::StrCat("--scheduler ", settings.scheduler, ": unknown"), "cfs or ghost");
@@ -129,27 +118,31 @@ absl::StatusOr<Settings> ReadFlags() {
   return settings;
 }
 
-// Until the duration is over or somebody wants the end.
-void Wait(const SignalFd& signals, Time end) {
-  for (;;) {
-    const Time now = Time::Now();
-    if (now >= end) return;
+// Until the duration is over or somebody wants the end. From then on a signal has its usual effect.
+void Wait(SignalFd* signals, Time end) {
+  for (Time now = Time::Now(); now < end; now = Time::Now()) {
     const int64_t left_ms = end == Time::Infinite() ? -1 : Time::NanosecondsBetween(now, end) / 1'000'000 + 1;
-    pollfd wanted = {.fd = signals.fd(), .events = POLLIN, .revents = 0};
-    if (poll(&wanted, 1, static_cast<int>(std::min<int64_t>(left_ms, 1'000'000'000))) > 0) return;
+    pollfd wanted = {.fd = signals->fd(), .events = POLLIN, .revents = 0};
+    if (poll(&wanted, 1, static_cast<int>(std::min<int64_t>(left_ms, 1'000'000'000))) > 0) break;
   }
+  while (signals->Next().has_value()) continue;
+  const sigset_t mask = SignalSet({SIGINT, SIGTERM});
+  sigprocmask(SIG_UNBLOCK, &mask, nullptr);
 }
 
-void Print(const std::string& format, const AntagonistReport& report) {
-  std::cout << (format == "json" ? report.Json() : format == "csv" ? report.Csv() : report.Pretty()) << std::flush;
+void Print(PrintFormat format, const AntagonistReport& report) {
+  std::cout << (format == PrintFormat::kJson  ? report.Json()
+                : format == PrintFormat::kCsv ? report.Csv()
+                                              : report.Pretty())
+            << std::flush;
 }
 
-absl::Status Main(const Settings& settings, const SignalFd& signals) {
+absl::Status Main(const Settings& settings, SignalFd* signals) {
   AntagonistWorkers workers(settings.workers);
   const absl::Status started = workers.Start();
   AntagonistReport report = {.scheduler = settings.scheduler, .work_share = settings.workers.work_share};
   if (started.ok()) {
-    (settings.format == "pretty" ? std::cout : std::cerr) << kName << ": ready" << std::endl;
+    SayReady(kName, settings.format);
     const std::vector<int64_t> before = workers.CpuTimes();
     const Time start = Time::Now();
     Wait(signals, start + settings.duration);
@@ -186,8 +179,8 @@ int main(int argc, char** argv) {
   const absl::StatusOr<ghost::Settings> settings = ghost::ReadFlags();
   if (!settings.ok()) return ghost::Report(ghost::kName, settings.status());
   // Before there are threads, so that it is blocked in all of them.
-  const absl::StatusOr<ghost::SignalFd> signals = ghost::SignalFd::Open(ghost::SignalSet({SIGINT, SIGTERM}));
+  absl::StatusOr<ghost::SignalFd> signals = ghost::SignalFd::Open(ghost::SignalSet({SIGINT, SIGTERM}));
   if (!signals.ok()) return ghost::Report(ghost::kName, signals.status());
-  const absl::Status status = ghost::Main(*settings, *signals);
+  const absl::Status status = ghost::Main(*settings, &*signals);
   return status.ok() ? 0 : ghost::Report(ghost::kName, status);
 }

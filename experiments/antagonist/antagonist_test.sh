@@ -37,7 +37,7 @@ says 2 "experiment_duration" --experiment_duration 0s
 says 2 "print_format" --print_format xml
 says 2 "scheduler" --scheduler fifo
 says 2 "cpus" --cpus 1-
-says 2 "CPU 900" --cpus 900
+says 2 "cpus" --cpus 900
 says 2 "cpus" --scheduler ghost --cpus 0
 says 3 "none" --scheduler ghost --ghostfs "$T/none"
 t_pass
@@ -66,7 +66,7 @@ for signal in INT TERM; do
   e_start antagonist "$ANTAGONIST" --num_threads 3
   e_expect antagonist "antagonist: ready" || t_fail
   kill -$signal "${PID[antagonist]}"
-  e_expect antagonist "Worker      Run Duration (ns)   Work Share" || t_fail
+  e_expect antagonist "Worker  Run Duration (ns)  Work Share" || t_fail
   e_expect antagonist "Total " || t_fail
   e_end antagonist && [ "$STATUS" = 0 ] || t_fail "exit status $STATUS"
 done

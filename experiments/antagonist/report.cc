@@ -2,7 +2,10 @@
 
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "experiments/common/table.h"
+#include "nlohmann/json.hpp"
 
 namespace ghost {
 
@@ -19,33 +22,37 @@ double AntagonistReport::TotalShare() const {
 }
 
 std::string AntagonistReport::Pretty() const {
-  std::string text = absl::StrFormat("%-8s %20s %12s\n", "Worker", "Run Duration (ns)", "Work Share");
+  Table table({"Worker", "Run Duration (ns)", "Work Share"});
   for (size_t i = 0; i < run_duration_ns.size(); ++i) {
-    absl::StrAppendFormat(&text, "%-8d %20d %12.4f\n", i, run_duration_ns[i], ShareOf(run_duration_ns[i]));
+    table.AddRow(
+        {absl::StrCat(i), absl::StrCat(run_duration_ns[i]), absl::StrFormat("%.4f", ShareOf(run_duration_ns[i]))});
   }
-  absl::StrAppendFormat(&text, "%-8s %20d %12.4f\n", "Total", TotalNs(), TotalShare());
-  return text;
+  table.AddRow({"Total", absl::StrCat(TotalNs()), absl::StrFormat("%.4f", TotalShare())});
+  return table.ToPretty();
 }
 
 std::string AntagonistReport::Csv() const {
-  std::string text = "worker,run_duration_ns,work_share\n";
+  Table table({"worker", "run_duration_ns", "work_share"});
   for (size_t i = 0; i < run_duration_ns.size(); ++i) {
-    absl::StrAppendFormat(&text, "%d,%d,%.6f\n", i, run_duration_ns[i], ShareOf(run_duration_ns[i]));
+    table.AddRow(
+        {absl::StrCat(i), absl::StrCat(run_duration_ns[i]), absl::StrFormat("%.6f", ShareOf(run_duration_ns[i]))});
   }
-  absl::StrAppendFormat(&text, "total,%d,%.6f\n", TotalNs(), TotalShare());
-  return text;
+  table.AddRow({"total", absl::StrCat(TotalNs()), absl::StrFormat("%.6f", TotalShare())});
+  return table.ToCsv();
 }
 
 std::string AntagonistReport::Json() const {
-  std::string text = absl::StrFormat(
-      "{\"program\":\"antagonist\",\"scheduler\":\"%s\",\"duration_s\":%.6f,\"work_share\":%g,\"workers\":[", scheduler,
-      static_cast<double>(duration_ns) * 1e-9, work_share);
+  nlohmann::ordered_json json = {{"program", "antagonist"},
+                                 {"scheduler", scheduler},
+                                 {"duration_s", static_cast<double>(duration_ns) * 1e-9},
+                                 {"work_share", work_share}};
+  json["workers"] = nlohmann::ordered_json::array();
   for (size_t i = 0; i < run_duration_ns.size(); ++i) {
-    absl::StrAppendFormat(&text, "%s{\"worker\":%d,\"run_duration_ns\":%d,\"share\":%.6f}", i == 0 ? "" : ",", i,
-                          run_duration_ns[i], ShareOf(run_duration_ns[i]));
+    json["workers"].push_back(
+        {{"worker", i}, {"run_duration_ns", run_duration_ns[i]}, {"share", ShareOf(run_duration_ns[i])}});
   }
-  absl::StrAppendFormat(&text, "],\"total\":{\"run_duration_ns\":%d,\"share\":%.6f}}\n", TotalNs(), TotalShare());
-  return text;
+  json["total"] = {{"run_duration_ns", TotalNs()}, {"share", TotalShare()}};
+  return json.dump() + "\n";
 }
 
 }  // namespace ghost

@@ -23,10 +23,11 @@ TEST(AntagonistReport, Shares) {
 
 TEST(AntagonistReport, Pretty) {
   EXPECT_EQ(TwoWorkers().Pretty(),
-            "Worker      Run Duration (ns)   Work Share\n"
-            "0                  1000000000       0.5000\n"
-            "1                   500000000       0.2500\n"
-            "Total              1500000000       0.3750\n");
+            "Worker  Run Duration (ns)  Work Share\n"
+            "-------------------------------------\n"
+            "0              1000000000      0.5000\n"
+            "1               500000000      0.2500\n"
+            "Total          1500000000      0.3750\n");
 }
 
 TEST(AntagonistReport, Csv) {
@@ -37,10 +38,10 @@ TEST(AntagonistReport, Csv) {
 
 TEST(AntagonistReport, Json) {
   EXPECT_EQ(TwoWorkers().Json(),
-            "{\"program\":\"antagonist\",\"scheduler\":\"cfs\",\"duration_s\":2.000000,\"work_share\":0.5,\"workers\":["
-            "{\"worker\":0,\"run_duration_ns\":1000000000,\"share\":0.500000},"
-            "{\"worker\":1,\"run_duration_ns\":500000000,\"share\":0.250000}],"
-            "\"total\":{\"run_duration_ns\":1500000000,\"share\":0.375000}}\n");
+            "{\"program\":\"antagonist\",\"scheduler\":\"cfs\",\"duration_s\":2.0,\"work_share\":0.5,\"workers\":["
+            "{\"worker\":0,\"run_duration_ns\":1000000000,\"share\":0.5},"
+            "{\"worker\":1,\"run_duration_ns\":500000000,\"share\":0.25}],"
+            "\"total\":{\"run_duration_ns\":1500000000,\"share\":0.375}}\n");
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -44,16 +43,31 @@ absl::StatusOr<std::string> FindProgram(const std::string& name) {
                   absl::StrCat("bazel build -c opt ", name));
 }
 
-// In the child. Returns only if it can't.
+// In the agent's process. Returns only if it can't.
 int Execute(const std::vector<char*>& words, int output) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  // So that it takes its enclave down.
+  // When its keeper is killed, it is to take its enclave down; what it then says to nobody must not kill it before.
   prctl(PR_SET_PDEATHSIG, SIGTERM);
+  signal(SIGPIPE, SIG_IGN);
   dup2(output, STDOUT_FILENO);
   execv(words[0], words.data());
   return 127;
+}
+
+// In the keeper's process: ends the agent, with one signal, once `lifeline` has no other end. Returns its exit code.
+int Keep(const std::vector<char*>& words, ScopedFd output, const ScopedFd& lifeline) {
+  prctl(PR_SET_PDEATHSIG, 0);
+  setpgid(0, 0);  // a terminal's Ctrl-C would be a second signal
+  absl::StatusOr<ChildProcess> agent = ChildProcess::Fork([&] { return Execute(words, output.get()); });
+  if (!agent.ok()) return 1;
+  output.reset();
+  pollfd wanted[2] = {{.fd = lifeline.get(), .events = POLLIN, .revents = 0},
+                      {.fd = agent->pidfd().get(), .events = POLLIN, .revents = 0}};
+  while (poll(wanted, 2, -1) < 0) continue;
+  if (wanted[1].revents == 0) SendSignal(agent->pidfd(), SIGINT).IgnoreError();
+  return agent->Wait().ShellCode();
 }
 
 }  // namespace
@@ -69,9 +83,14 @@ absl::StatusOr<std::unique_ptr<AgentChild>> AgentChild::Start(const std::string&
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
   ScopedFd output(ends[0]), input(ends[1]);
-  GHOST_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Fork([&] { return Execute(pointers, input.get()); }));
+  if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+  ScopedFd lifeline(ends[0]), life(ends[1]);
+  GHOST_ASSIGN_OR_RETURN(ChildProcess keeper, ChildProcess::Fork([&] {
+                           life.reset();
+                           return Keep(pointers, std::move(input), lifeline);
+                         }));
   input.reset();
-  std::unique_ptr<AgentChild> agent(new AgentChild(program, std::move(child), std::move(output)));
+  std::unique_ptr<AgentChild> agent(new AgentChild(program, std::move(keeper), std::move(output), std::move(life)));
   GHOST_RETURN_IF_ERROR(agent->WaitUntilActive());
   return agent;
 }
@@ -91,8 +110,8 @@ absl::Status AgentChild::WaitUntilActive() {
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
       stopped_ = true;
-      const ExitState state = child_.Wait();
-      const int code = std::clamp(state.ok() || state.signal != 0 ? 1 : state.code, 1, 5);
+      const ExitState state = keeper_.Wait();
+      const int code = state.code >= 1 && state.code <= 5 ? state.code : 1;
       return WithExitCode(
           WithHint(absl::UnavailableError(absl::StrCat(program_, " has ended at its start: ", state.ToString())),
                    "what it said stands above"),
@@ -105,11 +124,11 @@ absl::Status AgentChild::WaitUntilActive() {
 
 absl::Status AgentChild::Stop() {
   if (std::exchange(stopped_, true)) return absl::OkStatus();
-  SendSignal(child_.pidfd(), SIGINT).IgnoreError();
-  if (!WaitForExit(child_.pidfd(), Time::Now() + kStopTimeout)) {
-    SendSignal(child_.pidfd(), SIGKILL).IgnoreError();
+  life_.reset();
+  if (!WaitForExit(keeper_.pidfd(), Time::Now() + kStopTimeout)) {
+    SendSignal(keeper_.pidfd(), SIGKILL).IgnoreError();
   }
-  const ExitState state = child_.Wait();
+  const ExitState state = keeper_.Wait();
   if (state.ok()) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(program_, " did not end well: ", state.ToString()));
 }

@@ -1,7 +1,11 @@
 // AgentChild: an agent program of this project as a child process: started, waited for until it schedules, ended.
 //
-// Unlike ChildProcess it ends well: with SIGINT, so that the agent takes its enclave down, and with SIGTERM when this
-// process dies in the middle. Threads: one, which lives as long; made while there are no others (it forks).
+//     this process ──lifeline (a pipe)──> keeper ──fork, exec──> agent
+//
+// The agent ends well, so that it takes its enclave down, however this process ends: a keeper of one thread sends it
+// one SIGINT once the pipe's other end is closed. (The signal that Linux sends when a parent dies comes once for each
+// of the parent's threads, and an agent takes a second signal for haste.) Threads: one; made while there are no others
+// (it forks).
 #ifndef GHOST_EXPERIMENTS_MICROBENCHMARKS_AGENT_CHILD_H_
 #define GHOST_EXPERIMENTS_MICROBENCHMARKS_AGENT_CHILD_H_
 
@@ -31,13 +35,14 @@ class AgentChild {
   absl::Status Stop();
 
  private:
-  AgentChild(std::string program, ChildProcess child, ScopedFd output)
-      : program_(std::move(program)), child_(std::move(child)), output_(std::move(output)) {}
+  AgentChild(std::string program, ChildProcess keeper, ScopedFd output, ScopedFd life)
+      : program_(std::move(program)), keeper_(std::move(keeper)), output_(std::move(output)), life_(std::move(life)) {}
   absl::Status WaitUntilActive();
 
   const std::string program_;
-  ChildProcess child_;
+  ChildProcess keeper_;
   ScopedFd output_;
+  ScopedFd life_;  // while it is open, the agent lives
   bool stopped_ = false;
 };
 
