@@ -27,6 +27,8 @@ ROOMS = {
     "lib/cli.h": ["lib/base/"],
     "shared/": ["lib/base/"],
     "bpf/": ["kernel/", "lib/", "lib/base/", "third_party/bpf/"],
+    # Programs.
+    "bpf/tools/": ["kernel/", "kernel/usermode/core/dialect.h", "lib/", "lib/base/", "lib/cli.h", "third_party/bpf/"],
     "schedulers/": ["bpf/", "kernel/", "lib/", "lib/base/", "lib/cli.h", "shared/"],
     "util/": ["bpf/", "kernel/", "kernel/usermode/core/dialect.h", "lib/", "lib/base/", "lib/cli.h", "shared/"],
     "util/ghostsim": ["kernel/", "kernel/usermode/core/", "kernel/usermode/sim/", "lib/", "lib/base/", "lib/cli.h",
@@ -100,6 +102,7 @@ class LayeringTest(unittest.TestCase):
                 ("lib/agent.cc", "schedulers/fifo/per_cpu/fifo_policy.h"), ("shared/shmem.cc", "kernel/ghost_uapi.h"),
                 ("shared/shmem.cc", "lib/gtid.h"), ("schedulers/fifo/fifo_policy.cc", "kernel/usermode/sim/sim.h"),
                 ("schedulers/fifo/fifo_policy.cc", "util/x.h"), ("util/ghostctl.cc", "kernel/usermode/linux/gate.h"),
+                ("bpf/tools/tool.cc", "kernel/usermode/linux/gate.h"), ("bpf/loader.cc", "lib/cli.h"),
                 ("elsewhere/x.cc", "lib/base/time.h")]:
             self.check(path, include, ok=False)
 
@@ -116,6 +119,7 @@ class LayeringTest(unittest.TestCase):
                 ("experiments/microbenchmarks/simulated_table3.cc", "kernel/usermode/sim/machine.h"),
                 ("lib/ghostfs.cc", "kernel/usermode/core/dialect.h"), ("lib/ghostfs.cc", "kernel/abi/abi_version.h"),
                 ("schedulers/fifo/fifo_test.cc", "kernel/usermode/sim/sim.h"), ("shared/shmem.cc", "lib/base/file.h"),
+                ("bpf/tools/tool.cc", "lib/cli.h"), ("bpf/tools/tool.cc", "kernel/usermode/core/dialect.h"),
                 ("util/ghostctl.cc", "lib/enclave.h"), ("tests/e2e/x.cc", "kernel/usermode/linux/gate.h")]:
             self.check(path, include, ok=True)
 

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+// schedrun: for how long tasks run until they block, or until they lose their CPU.
+#include "third_party/bpf/sched_latch.bpf.h"
+
+DEFINE_HISTOGRAMS(TOOL_RUNS)
+
+/* When this CPU switched last; 0: not since the tool is there. */
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u64);
+} switched SEC(".maps");
+
+/* Only for tasks that ghostd holds: what they run between their wake-up and their gate is not theirs. */
+SEC("tp_btf/sched_waking")
+int schedrun_waking(__u64 *ctx) {
+  struct task_struct *task = (struct task_struct *)ctx[0];
+  if (task->ptrace && is_held_by_ghostd(task) && is_selected(task)) woken_at(task, bpf_ktime_get_ns());
+  return 0;
+}
+
+/* Whether what ends here was a run of the task's own. */
+static always_inline bool was_own(struct task_struct *prev, __u64 state, __u64 now) {
+  if (!prev->ptrace || !is_held_by_ghostd(prev)) return 1;
+  struct task_times *times = find_times(prev);
+  bool granted = times && times->granted;
+  if (times) times->runnable_ns = times->latched_ns = 0;
+  if (state & STATE_DEAD) {
+    forget_times(prev);
+  } else if (state & STATE_TRACED) {
+    if (granted && !is_gate_stop(prev)) return 0; /* goes on at once */
+    stopped_at(prev, now);
+  } else if (state && times) {
+    times->granted = 0;
+  }
+  return granted;
+}
+
+SEC("tp_btf/sched_switch")
+int schedrun_switch(__u64 *ctx) {
+  struct task_struct *prev = (struct task_struct *)ctx[1];
+  __u64 now = bpf_ktime_get_ns();
+  __u32 zero = 0;
+  __u64 *last = bpf_map_lookup_elem(&switched, &zero);
+  if (!last) return 0;
+  __u64 since = *last;
+  *last = now;
+  if (!is_selected(prev)) return 0;
+  __u64 state = state_of_prev(ctx);
+  if (!was_own(prev, state, now) || !since) return 0;
+  /* A stop is nothing that a task does by itself. */
+  count_ns(state && !(state & STATE_TRACED) ? TOOL_RUN_BLOCKED : TOOL_RUN_PREEMPTED, now - since);
+  return 0;
+}
