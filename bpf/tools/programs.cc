@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -78,6 +79,19 @@ bool IsConfidential() {
   return lockdown.ok() && absl::StrContains(*lockdown, "[confidentiality]");
 }
 
+// The last line of its log that is neither an instruction, a line of the source, nor a count. Empty: it has said
+// nothing.
+std::string VerifiersReason() {
+  std::string reason;
+  if (!absl::StrContains(LibbpfLog(), "PROG LOAD LOG")) return reason;
+  for (absl::string_view line : absl::StrSplit(LibbpfLog(), '\n', absl::SkipEmpty())) {
+    const bool other = absl::StartsWith(line, "libbpf") || absl::StartsWith(line, "processed ") ||
+                       absl::StartsWith(line, "-- ") || line[0] == ';' || absl::ascii_isdigit(line[0]);
+    if (!other) reason = std::string(line);
+  }
+  return reason;
+}
+
 }  // namespace
 
 bool InInitialPidNamespace() {
@@ -86,28 +100,22 @@ bool InInitialPidNamespace() {
 }
 
 absl::Status ProgramsError(int error, const char* what) {
+  if (IsConfidential()) {
+    return WithHint(WithExitCode(absl::PermissionDeniedError(absl::StrCat(what, ": the kernel is locked down")),
+                                 ExitCode::kPermission),
+                    absl::StrCat("programs may not read the kernel's memory while ", kLockdown,
+                                 " says confidentiality: boot with lockdown=integrity or none"));
+  }
+  const std::string reason = VerifiersReason();
+  const absl::Status status = ErrnoStatus(error, what);
+  if (!reason.empty()) {
+    return WithExitCode(WithHint(status, absl::StrCat("this kernel's verifier says: ", reason)), ExitCode::kFailed);
+  }
   if (error == EPERM || error == EACCES) {
-    if (IsConfidential()) {
-      return WithHint(WithExitCode(absl::PermissionDeniedError(absl::StrCat(what, ": the kernel is locked down")),
-                                   ExitCode::kPermission),
-                      absl::StrCat("programs may not read the kernel's memory while ", kLockdown,
-                                   " says confidentiality: boot with lockdown=integrity or none"));
-    }
-    if (!absl::StrContains(LibbpfLog(), "PROG LOAD LOG")) {
-      return WithHint(WithExitCode(ErrnoStatus(error, what), ExitCode::kPermission),
-                      "run as root, or with CAP_BPF and CAP_PERFMON");
-    }
+    return WithExitCode(WithHint(status, "run as root, or with CAP_BPF and CAP_PERFMON"), ExitCode::kPermission);
   }
-  if (error == ENOSYS) return WithHint(ErrnoStatus(error, what), "this kernel has no BPF: CONFIG_BPF_SYSCALL");
-  // The line before libbpf's own.
-  std::string reason;
-  for (absl::string_view line : absl::StrSplit(LibbpfLog(), '\n', absl::SkipEmpty())) {
-    if (absl::StartsWith(line, "libbpf") || absl::StartsWith(line, "processed ") || absl::StartsWith(line, "-- "))
-      continue;
-    reason = std::string(line);
-  }
-  return WithHint(ErrnoStatus(error, what), reason.empty() ? "run as root on Linux 5.10 or newer; see: ghostctl doctor"
-                                                           : absl::StrCat("this kernel's verifier says: ", reason));
+  if (error == ENOMEM) return WithHint(status, "some 10 MiB of kernel memory must fit in this cgroup's memory limit");
+  return WithHint(status, "these programs need Linux 5.10 or newer with CONFIG_BPF_SYSCALL; see: ghostctl doctor");
 }
 
 absl::Status FitToKernel(tool_options* options, bpf_object* object) {

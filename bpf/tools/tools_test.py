@@ -125,6 +125,13 @@ def count_from(histogram, ns):
     return sum(row["count"] for row in histogram["rows"] if row["from_ns"] >= ns)
 
 
+def idle_ns(cpu):
+    """As the kernel counts it, in steps of 10 ms."""
+    with open("/proc/stat") as file:
+        (words,) = (line.split() for line in file if line.startswith(f"cpu{cpu} "))
+    return (int(words[4]) + int(words[5])) * 10 * MS  # idle, and idle while a disk works
+
+
 def add(threads, name):
     return sum(thread[name] for thread in threads)
 
@@ -135,6 +142,7 @@ class StockTest(unittest.TestCase):
     cpu = os.cpu_count() - 1
 
     def near(self, value, expected, fraction, slack=0):
+        """A tool measures runs by a clock; what interrupts or a hypervisor take of them a thread does not count."""
         if TIMES_MATTER:
             self.assertLessEqual(abs(value - expected), expected * fraction + slack, (value, expected))
 
@@ -144,7 +152,7 @@ class StockTest(unittest.TestCase):
         # The process's other thread, and the beginning and the end of this one, are a few runs more.
         self.assertIn(report["blocked"]["count"] - thread["blocks"], range(0, 16), (thread, report["blocked"]))
         self.assertIn(report["preempted_or_yielded"]["count"] - thread["preemptions"], range(0, 16), (thread, report))
-        self.near(total_ns(report["all"]), thread["run_ns"], 0.02, 2 * MS)
+        self.near(total_ns(report["all"]), thread["run_ns"], 0.1, 2 * MS)
         if thread["preemptions"] == 0:
             self.near(report["blocked"]["p50_ns"], 5 * MS, 0.15)
         self.assertEqual(report["lost"], 0)
@@ -162,8 +170,8 @@ class StockTest(unittest.TestCase):
         lives = {row["nice"]: row for row in report["lives"]}
         for thread in threads:
             life = lives[thread["nice"]]
-            self.near(life["run_ns"], thread["run_ns"], 0.03, 5 * MS)
-            self.near(life["share"], thread["run_ns"] / (thread["run_ns"] + thread["wait_ns"]), 0, 0.03)
+            self.near(life["run_ns"], thread["run_ns"], 0.1, 5 * MS)
+            self.near(life["share"], thread["run_ns"] / (thread["run_ns"] + thread["wait_ns"]), 0.1, 0.02)
         # Linux's weights are 1024 and 335.
         self.near(lives[0]["run_ns"] / lives[5]["run_ns"], 1024 / 335, 0.25)
 
@@ -171,15 +179,15 @@ class StockTest(unittest.TestCase):
         with Load("ghost_chain", self.cpu, 100, 2) as load:
             threads, report = measure("schedfair", load, "-p", load.pid)
         self.assertIn(add(report["stretches"], "count") - add(threads, "blocks"), range(-2, 16), (threads, report))
-        self.near(add(report["stretches"], "run_ns"), add(threads, "run_ns"), 0.05, 5 * MS)
+        self.near(add(report["stretches"], "run_ns"), add(threads, "run_ns"), 0.1, 5 * MS)
         self.near(add(report["stretches"], "wait_ns"), add(threads, "wait_ns"), 0.1, 10 * MS)
 
     def test_schedclasstop_one_process(self):
         with Load("lockstep", self.cpu, 100, 5) as load:
             (thread,), report = measure("schedclasstop", load, "-p", load.pid)
-        self.near(report["total"]["rt_ns"], thread["run_ns"], 0.02, 2 * MS)
+        self.near(report["total"]["rt_ns"], thread["run_ns"], 0.1, 2 * MS)
         on_cpu = [row["rt_ns"] for row in report["cpus"] if row["cpu"] == self.cpu]
-        self.near(on_cpu[0], thread["run_ns"], 0.02, 2 * MS)
+        self.near(on_cpu[0], thread["run_ns"], 0.1, 2 * MS)
 
     def test_schedclasstop_adds_up(self):
         with Load("lockstep", self.cpu, 100, 5) as load:
@@ -188,6 +196,13 @@ class StockTest(unittest.TestCase):
             self.near(sum(ns for name, ns in row.items() if name != "cpu"), report["seconds"] * 1e9, 0.03, 20 * MS)
         self.assertGreaterEqual(report["total"]["rt_ns"], thread["run_ns"] * 0.98)
         self.assertEqual(len(report["cpus"]), len(os.sched_getaffinity(0)))
+
+    def test_in_a_pid_namespace(self):
+        """Pids there are not the kernel's own."""
+        result = run("unshare", "-fp", "--mount-proc", "/usr/bin/python3", __file__, "StockTest.test_schedrun_lockstep")
+        if "unshare:" in result.stderr:
+            self.skipTest(result.stderr)
+        self.assertEqual(result.returncode, 0, result)
 
     def test_cgroup(self):
         with open("/proc/mounts") as file:
@@ -209,7 +224,7 @@ class StockTest(unittest.TestCase):
                     (thread,), report = measure("schedrun", load, "--cgroup", outer)
                     self.assertEqual(elsewhere.report()["all"]["count"], 0)
             self.assertIn(report["blocked"]["count"] - thread["blocks"], range(0, 16))
-            self.near(total_ns(report["all"]), thread["run_ns"], 0.02, 2 * MS)
+            self.near(total_ns(report["all"]), thread["run_ns"], 0.1, 2 * MS)
         finally:
             deadline = time.monotonic() + DEADLINE_S  # a process's end empties its cgroup a little later
             for directory in (inner, other, outer):
@@ -277,14 +292,18 @@ class GhostTest(unittest.TestCase):
             self.assertLess(abs(total_ns(report["all"]) - ran), 0.1 * ran, (ran, report["all"]))
 
     def test_schedghostidle(self):
+        before = idle_ns(0)
         _, report, commits = self.measure("schedghostidle", "-g")
+        idle = idle_ns(0) - before
         self.assertIn(report["latches"] - commits, range(-6, 7), (commits, report))
         self.assertEqual(report["bpf_latches"], 0)
         self.assertEqual(report["idle_to_latched"]["count"], report["idle_latches"])
         self.assertLessEqual(report["idle_latches"], report["latches"])
+        self.assertLessEqual(total_ns(report["idle_to_latched"]), idle + 50 * MS)
         # The first thread sleeps for 5 ms, and so does the CPU unless others want it.
-        if TIMES_MATTER and report["idle_latches"]:
-            self.assertLess(report["idle_to_latched"]["p50_ns"], 10 * MS, report)
+        if idle > self.ROUNDS * 5 * MS / 2:
+            self.assertGreater(report["idle_latches"], self.ROUNDS / 3, (idle, report))
+            self.assertGreater(total_ns(report["idle_to_latched"]), idle / 4, (idle, report))
 
     def test_schedclasstop(self):
         threads, report, _ = self.measure("schedclasstop")
@@ -363,7 +382,11 @@ class ProgramTest(unittest.TestCase):
                 tool = shutil.copy(program(name), directory)
                 hint = self.expect_error(4, "Operation not permitted", "setpriv", "--reuid=65534", "--regid=65534",
                                          "--clear-groups", "--inh-caps=-all", tool, "--count", "1")
-                self.assertIn("CAP_BPF", hint)
+                self.assertIn("CAP_PERFMON", hint)
+                # Half of what it needs.
+                self.expect_error(4, "Operation not permitted", "setpriv", "--reuid=65534", "--regid=65534",
+                                  "--clear-groups", "--inh-caps=-all,+bpf", "--ambient-caps=-all,+bpf", tool,
+                                  "--count", "1")
         self.expect_nothing_loaded()
 
     def test_without_btf(self):
@@ -379,16 +402,6 @@ class ProgramTest(unittest.TestCase):
             self.assertTrue(lines[1].startswith("hint: "), lines)
             self.assertEqual(len(lines), 2, lines)
         self.expect_nothing_loaded()
-
-    def test_locked_down(self):
-        lockdown = "/sys/kernel/security/lockdown"
-        if not os.path.exists(lockdown) or "VM_ACCEL" not in os.environ:
-            self.skipTest("only in a virtual machine: a kernel stays locked down until the next boot")
-        with open(lockdown, "w") as file:
-            file.write("confidentiality")
-        for name in TOOLS:
-            hint = self.expect_error(4, "locked down", program(name), "--count", "1")
-            self.assertIn("lockdown", hint)
 
     def test_intervals(self):
         for name in TOOLS:
@@ -440,6 +453,17 @@ class ProgramTest(unittest.TestCase):
             self.assertEqual(tool.wait(DEADLINE_S), 0)
         os.close(ours)
         self.assertEqual(out.count(b"\033[H\033[J"), 3, out)
+
+    @unittest.skipUnless("LOCK_DOWN" in os.environ, "a kernel stays locked down until the next boot")
+    def test_when_locked_down(self):
+        """Must be the last one; tests/vm/tools_set.sh asks for it."""
+        with open("/sys/kernel/security/lockdown", "w") as file:
+            file.write("confidentiality")
+        for name in TOOLS:
+            # A cgroup is some pointers away. Tools that need nothing so far away go on.
+            hint = self.expect_error(4, "locked down", program(name), "--count", "1", "--cgroup", "/sys/fs/cgroup")
+            self.assertIn("lockdown=integrity", hint)
+        self.expect_nothing_loaded()
 
 
 if __name__ == "__main__":

@@ -122,3 +122,9 @@ needs_machine
 vm 0 --timeout 600 -- env BIN="$BIN" bash tests/vm/short_set.sh
 cat "$T/vm.out"
 t_pass
+
+t_begin "the scheduling tools on Debian's kernel, and on a locked-down one"
+needs_machine
+vm 0 --timeout 600 -- env BIN="$BIN" bash tests/vm/tools_set.sh
+cat "$T/vm.out" "$T/vm.err"
+t_pass
