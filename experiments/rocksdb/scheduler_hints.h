@@ -3,8 +3,8 @@
 // SetIdle is the worker's, after it has emptied its mailbox: a worker that has nothing to do may not come to its next
 // line until somebody marks it runnable, so nothing of it may be due then. SetRunnable is the dispatcher's, of a worker
 // with an empty mailbox that IsIdle, before it puts requests there. In any other order the two would cross: a worker
-// that is not idle yet would become so with requests in its mailbox, and get no CPU for them; one that is quick would be
-// idle again before it was marked runnable, and stay runnable without any. The rest is anyone's.
+// that is not idle yet would become so with requests in its mailbox, and get no CPU for them; one that is quick would
+// be idle again before it was marked runnable, and stay runnable without any. The rest is anyone's.
 #ifndef GHOST_EXPERIMENTS_ROCKSDB_SCHEDULER_HINTS_H_
 #define GHOST_EXPERIMENTS_ROCKSDB_SCHEDULER_HINTS_H_
 
