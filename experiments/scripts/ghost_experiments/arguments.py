@@ -83,10 +83,12 @@ def parser(experiment: Experiment) -> argparse.ArgumentParser:
         help="auto: CPUs, threads and loads as this machine has and carries them; a factor of the paper's")
     add("--duration", type=duration_s, default=15.0, metavar="D", help="of each point (15s)")
     add("--discard", type=duration_s, default=2.0, metavar="D", help="of it, not counted at its start (2s)")
-    add("--points", type=_points, metavar="N", help="points of each sweep (7 with --scale auto, else all)")
+    add("--points", type=_points, metavar="N", help="points of each sweep (6 with --scale auto, else all)")
     add("--loads", type=_loads, metavar="N,…", help="requests per second, instead of the sweep")
     add("--get_duration", type=duration_s, default=10e-6, metavar="D", help="of a Get request (10us)")
     add("--range_duration", type=duration_s, default=5e-3, metavar="D", help="of a range request (5ms)")
+    add("--slice", metavar="D", help="of agents that have slices, as 50us (the experiment's own; 500us with --scale "
+        "auto over ghostd)")
     add("--output", metavar="DIR", help="where results go (/tmp/ghost_data/…)")
     add("--resume", metavar="DIR", help="go on with a run: its finished points are kept, its options hold")
     add("--restore", action="store_true", help="undo what killed runs have left, and end")
@@ -108,6 +110,11 @@ def parse(experiment: Experiment, words: Sequence[str]) -> argparse.Namespace:
         raise ExperimentError(f"there is no scheduler {wrong[0]!r}", "cfs, ghost, or both", USAGE)
     if not (options.systems or options.simulate or options.resume or options.restore):
         raise ExperimentError("which schedulers?", f"{experiment.name} ghost cfs --scale auto", USAGE)
+    if options.slice and options.slice != "inf":
+        try:
+            duration_s(options.slice)
+        except argparse.ArgumentTypeError as error:
+            raise ExperimentError(f"--slice: {error}", "50us, 1ms or inf", USAGE) from error
     if options.duration < LEAST_DURATION_S:
         raise ExperimentError(f"--duration: less than {LEAST_DURATION_S:g} s", "10s measures something", USAGE)
     return options

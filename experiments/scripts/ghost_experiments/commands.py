@@ -18,7 +18,7 @@ class Setup:
     discard_s: float = 2.0
     get_us: float = 10.0
     range_us: float = 5000.0
-    throughput_factor: float = 1.0
+    slice: str | None = None  # of agents, instead of the experiment's and for policies without classes
 
     @property
     def size(self) -> float:
@@ -48,14 +48,20 @@ def slice_of(setup: Setup, policy: Policy) -> str | None:
     if not policy.slices:
         return None
     if policy.hints:
-        return setup.experiment.ghost.slice
-    # Without classes only a slice gets RocksDB past the batch application. Without one, first come, first served.
-    return ANTAGONIST_SLICE if setup.experiment.antagonist else "inf"
+        wanted = setup.experiment.ghost.slice
+    else:
+        # Without classes only a slice gets RocksDB past the batch application. Else: first come, first served.
+        wanted = ANTAGONIST_SLICE if setup.experiment.antagonist else "inf"
+    return setup.slice if setup.slice and wanted != "inf" else wanted
 
 
 def rocksdb(setup: Setup, system: str, load: int, db_path: str | None, ghostfs: str | None = None,
-            enclave: str | None = None, duration_s: float | None = None) -> list[str]:
-    """The words after the program's name. `db_path` None: a temporary one of its own."""
+            enclave: str | None = None, probe_s: float | None = None) -> list[str]:
+    """The words after the program's name.
+
+    db_path: None is a temporary one of its own. probe_s: for so long only, and all of it counts: under more load than
+    can be served, requests that arrive late are not served within the run.
+    """
     plan, policy = setup.plan, policy_of(system)
     common = {
         "throughput": load,
@@ -64,8 +70,8 @@ def rocksdb(setup: Setup, system: str, load: int, db_path: str | None, ghostfs: 
         "range_query_ratio": setup.experiment.range_query_ratio,
         "get_duration": f"{setup.get_us:g}us",
         "range_duration": f"{setup.range_us:g}us",
-        "experiment_duration": seconds(duration_s or setup.duration_s),
-        "discard_duration": seconds(min(setup.discard_s, (duration_s or setup.duration_s) / 2)),
+        "experiment_duration": seconds(probe_s or setup.duration_s),
+        "discard_duration": seconds(0 if probe_s else min(setup.discard_s, setup.duration_s / 2)),
         "rocksdb_db_path": db_path,
     }
     if policy is None:

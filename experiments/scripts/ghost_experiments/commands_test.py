@@ -52,8 +52,22 @@ class SweepTest(unittest.TestCase):
     def test_of_capacity(self):
         loads = sweep.of_capacity(10_000, 7)
         self.assertEqual(len(loads), 7)
-        self.assertEqual((loads[0], loads[-1]), (1000, 11_000))
-        self.assertEqual(sweep.of_capacity(10, 3), [1, 7, 11])
+        self.assertEqual((loads[0], loads[-1]), (1000, 12_000))
+        self.assertEqual(sweep.of_capacity(10, 3), [1, 7, 12])
+
+    def test_the_search_for_what_a_machine_carries(self):
+        for capacity in (11, 100, 999, 5000, 27_000):
+            tried = []
+
+            def keeps_up(load):
+                tried.append(load)
+                return load <= capacity
+            found = sweep.search_capacity(keeps_up, 28_612)
+            self.assertLessEqual(found, capacity)
+            self.assertGreater(found, capacity / 1.4)
+            self.assertLessEqual(len(tried), 12)
+        self.assertEqual(sweep.search_capacity(lambda load: True, 28_612), 28_612)
+        self.assertEqual(sweep.search_capacity(lambda load: False, 28_612), 10)
 
     def test_loads_read_well(self):
         self.assertEqual([sweep.round_down(value) for value in (0.5, 7.9, 12_345, 99_999)], [1, 7, 12_000, 99_000])
@@ -100,6 +114,12 @@ class CommandsTest(unittest.TestCase):
             self.assertEqual(commands.slice_of(setup_of("shinjuku_shenango"), POLICIES[name]), beside_batch)
             self.assertEqual(commands.slice_of(setup_of("shinjuku"), POLICIES[name]), alone)
 
+    def test_a_slice_of_ones_own_is_for_those_that_have_one(self):
+        for name, policy, wanted in (("shinjuku", "shinjuku", "500us"), ("centralized_queuing", "shinjuku", "inf"),
+                                     ("shinjuku", "fifo", "inf"), ("shenango", "fifo", "500us"),
+                                     ("shenango", "edf", None)):
+            self.assertEqual(commands.slice_of(setup_of(name, slice="500us"), POLICIES[policy]), wanted)
+
     def test_antagonist(self):
         setup = setup_of("shenango")
         self.assertEqual(commands.antagonist(setup, "cfs")[:4],
@@ -113,10 +133,12 @@ class CommandsTest(unittest.TestCase):
         self.assertIn("--cfs_wait_type=futex", commands.rocksdb(setup, "cfs", 1, None))
         self.assertEqual(commands.worker_threads(setup_of("shenango", cpus=2), "ghost-fifo"), 2)
 
-    def test_a_short_probe_discards_less(self):
-        words = commands.rocksdb(setup_of("shinjuku"), "cfs", 1, None, duration_s=3)
+    def test_what_is_discarded(self):
+        words = commands.rocksdb(setup_of("shinjuku", duration_s=1), "cfs", 1, None)
+        self.assertIn("--discard_duration=0.5s", words)
+        words = commands.rocksdb(setup_of("shinjuku"), "cfs", 1, None, probe_s=3)
         self.assertIn("--experiment_duration=3s", words)
-        self.assertIn("--discard_duration=1.5s", words)
+        self.assertIn("--discard_duration=0s", words)
 
 
 class ArgumentsTest(unittest.TestCase):
@@ -155,6 +177,7 @@ class ArgumentsTest(unittest.TestCase):
         self.refused("no list of requests", "cfs", "--loads", "1,x")
         self.refused("no policy 'lottery'", "ghost", "--policy", "fifo,lottery")
         self.refused("no number of points", "cfs", "--points", "0")
+        self.refused("--slice: 'soon' is no duration", "ghost", "--slice", "soon")
         self.refused("--nonsense", "cfs", "--nonsense")
 
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import arguments, commands, ghost_kernel, guardian, journal, machine, settings, sweep, topology
+from . import (arguments, commands, ghost_kernel, guardian, journal, machine, sanity, settings, sweep,
+               topology)
 from .commands import Setup
 from .errors import FAILED, OK, ExperimentError, report
 from .experiments import EXPERIMENTS, LINUX, POLICIES, Experiment
@@ -21,9 +22,10 @@ from .runner import Runner, program_names
 from .store import Store
 
 DATA = "/tmp/ghost_data"
-AUTO_POINTS = 7
-PROBE_S = 3.0
-PROBE_OVERLOAD = 1.5  # of the ideal capacity
+AUTO_POINTS = 6
+PROBE_S = 1.5
+# A hand-over by ghostd takes longer than the paper's slices: with those, preemption would be all that is measured.
+GHOSTD_SLICE = "500us"
 
 
 def systems_of(options: argparse.Namespace) -> list[str]:
@@ -54,6 +56,7 @@ def config_of(experiment: Experiment, options: argparse.Namespace, words: Sequen
         "plan_text": plan.to_json(),
         "times": {"duration_s": options.duration, "discard_s": options.discard,
                   "get_us": options.get_duration * 1e6, "range_us": options.range_duration * 1e6},
+        "slice": options.slice or (GHOSTD_SLICE if ghost and ghostfs is None and options.scale == "auto" else None),
         "ghostfs": ghostfs,
         "ghostd": ghost and ghostfs is None,
         "tune": options.tune,
@@ -65,7 +68,7 @@ def config_of(experiment: Experiment, options: argparse.Namespace, words: Sequen
 
 def setup_of(config: dict[str, Any]) -> Setup:
     plan = Plan(**{key: tuple(value) if isinstance(value, list) else value for key, value in config["plan"].items()})
-    return Setup(EXPERIMENTS[config["experiment"]], plan, **config["times"])
+    return Setup(EXPERIMENTS[config["experiment"]], plan, slice=config["slice"], **config["times"])
 
 
 def ideal_capacity(setup: Setup) -> float:
@@ -135,14 +138,15 @@ class Run:
         return sweep.thinned(loads, count) if count else loads
 
     def _probe(self, system: str, progress: Progress) -> float:
-        """What it serves at most, per second: measured in a short run with more than that."""
-        progress.begin(f"{system}: how much does this machine carry?")
-        offered = round(PROBE_OVERLOAD * ideal_capacity(self.setup))
-        record = self.runner.run(system, offered, PROBE_S, progress.tick)
-        capacity = record["rocksdb"]["achieved_per_s"]
+        """What it serves at most, per second: found by short runs."""
+        def keeps_up(load: int) -> bool:
+            self.watch_guardian()
+            progress.begin(f"{system}: does this machine carry {load:,}/s?")
+            return sanity.probe_keeps_up(self.runner.run(system, load, PROBE_S, progress.tick)["rocksdb"])
+        capacity = sweep.search_capacity(keeps_up, ideal_capacity(self.setup))
         self.store.config["capacity"][system] = capacity
-        progress.say(f"{system}: this machine carries {capacity:,.0f}/s")
-        return max(10.0, capacity)
+        progress.say(f"{system}: this machine carries {capacity:,}/s")
+        return capacity
 
     def all_points(self) -> None:
         self.tune()

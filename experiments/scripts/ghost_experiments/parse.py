@@ -25,9 +25,9 @@ def rocksdb(text: str) -> dict[str, Any]:
     try:
         for stages in data["requests"].values():
             for stage in STAGES:
-                for name in ("total", "throughput", *PERCENTILES):
+                for name in ("total", "throughput", "mean_ns", *PERCENTILES):
                     float(stages[stage][name])
-        for name in ("offered_per_s", "achieved_per_s", "unfinished", "duration_s"):
+        for name in ("offered_per_s", "achieved_per_s", "arrived", "unfinished", "duration_s"):
             float(data[name])
         data["requests"]["all"]["total"]  # pylint: disable=pointless-statement
     except (KeyError, TypeError, ValueError, AttributeError) as error:

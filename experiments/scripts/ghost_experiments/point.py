@@ -7,8 +7,8 @@ unit in each name; what a run does not know is null:
      "p50_us": 11.5, "p99_us": 44.0, "p99_5_us": 51.2, "p99_9_us": 300.1, "max_us": 9120.0,
      "get_p99_us": 40.1, "range_p99_us": 10010.0, "batch_share": 0.61}
 
-`system` is a key of plots.SYSTEMS or of the paper's CSV ("cfs", "ghost-shinjuku", "ghost-fifo", …). Latencies are from
-a request's scheduled arrival to its end (stage `total`), over all requests unless the name says get or range.
+`system` is a key of plots.COLOURS: "cfs", "ghost-shinjuku", "ghost-fifo", … Latencies are from a request's scheduled
+arrival to its end (stage `total`), over all requests unless the name says get or range.
 `batch_share` is what the batch application got of the CPUs that it may use, from 0 to 1; null where there is none.
 """
 import dataclasses

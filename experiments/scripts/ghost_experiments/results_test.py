@@ -66,6 +66,7 @@ class SanityTest(unittest.TestCase):
                 ("total", "min_ns", 1, "the least total"),
                 ("total", "max_ns", 10**9, "the greatest total"),
                 ("worker_handle_time", "max_ns", 10**9, "longer than the whole"),
+                ("worker_handle_time", "mean_ns", 5000, "the stages' means add up to 11000 ns"),
                 ("total", "p99_5_ns", 32_900, "p99.5 of the total")):
             data = copy.deepcopy(samples.rocksdb())
             data["requests"]["all"][stage][name] = value
@@ -74,6 +75,8 @@ class SanityTest(unittest.TestCase):
     def test_keeps_up(self):
         self.assertTrue(sanity.keeps_up(samples.rocksdb(10_000, 9_900)))
         self.assertFalse(sanity.keeps_up(samples.rocksdb(10_000, 9_500)))
+        self.assertTrue(sanity.probe_keeps_up(samples.rocksdb(1000, 990)))
+        self.assertFalse(sanity.probe_keeps_up(samples.rocksdb(1000, 900)))
         # Ten requests in a second may well be fourteen.
         self.assertTrue(sanity.keeps_up(samples.rocksdb(10, 14, duration_s=1)))
 

@@ -11,7 +11,7 @@ from . import cgroups, commands, parse, procfs, sanity
 from .experiments import ANTAGONIST_NICE, ROCKSDB_NICE, Policy
 from .ghost_kernel import GhostKernel
 from .journal import Journal
-from .processes import Child, Processes
+from .processes import Child, PartFailed, Processes
 
 READY_S = 180.0  # RocksDB fills its database first
 END_S = 60.0     # what a run may take beyond its duration
@@ -67,7 +67,7 @@ class Runner:
         self._isolation: Isolation | None = None
 
     def kernel(self) -> GhostKernel:
-        """The same one for all points."""
+        """The same one for points that follow each other."""
         if self._kernel is None:
             if self._ghostfs is not None:
                 self._kernel = GhostKernel(self._ghostfs)
@@ -75,6 +75,12 @@ class Runner:
                 cpus = list(self.setup.plan.background) if self.setup.plan.has_background_cpu else []
                 self._kernel = GhostKernel.start(self.programs["ghostd"], self.work, self.processes, self.journal, cpus)
         return self._kernel
+
+    def _stop_kernel(self) -> None:
+        """A ghostd is in the way of everybody's system calls: not while Linux alone is measured."""
+        if self._kernel is not None and self._kernel.daemon is not None:
+            self.processes.stop(self._kernel.daemon)
+        self._kernel = None
 
     def isolation(self) -> Isolation:
         if self._isolation is None:
@@ -88,17 +94,18 @@ class Runner:
                         {*plan.background, *plan.generator, plan.central, *plan.workers}, plan.batch_cpus)
         return self._isolation
 
-    def run(self, system: str, load: int, duration_s: float | None = None,
+    def run(self, system: str, load: int, probe_s: float | None = None,
             tick: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """The record of a point, as the store keeps it."""
         policy = commands.policy_of(system)
         with self._agent(policy) as (alive, enclave):
-            return self._run_clients(system, load, duration_s or self.setup.duration_s, alive, enclave, tick)
+            return self._run_clients(system, load, probe_s, alive, enclave, tick)
 
     @contextlib.contextmanager
     def _agent(self, policy: Policy | None) -> Iterator[tuple[list[Child], str | None]]:
         """Those who have to live while the clients do, and the enclave; an agent of each point's own."""
         if policy is None:
+            self._stop_kernel()
             yield [], None
             return
         kernel = self.kernel()
@@ -107,23 +114,25 @@ class Runner:
         yield [*kernel.alive, agent], enclave
         self.processes.stop(agent)
 
-    def _run_clients(self, system: str, load: int, duration_s: float, alive: list[Child], enclave: str | None,
+    def _run_clients(self, system: str, load: int, probe_s: float | None, alive: list[Child], enclave: str | None,
                      tick: Callable[[], None]) -> dict[str, Any]:
         ghostfs = self._kernel.ghostfs if self._kernel is not None else None
         started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        rocksdb = self._start_rocksdb(system, load, duration_s, ghostfs, enclave)
+        rocksdb = self._start_rocksdb(system, load, probe_s, ghostfs, enclave)
         self.processes.expect(rocksdb, "rocksdb: ready", READY_S, alive)
         before, since = procfs.cpu_times_by_role(self.processes.run_id), time.monotonic()
         # After RocksDB has filled its database: what the batch application gets then is nobody's result.
         batch = self._start_antagonist(system, ghostfs, enclave, alive)
         watched = alive + ([batch] if batch is not None else [])
-        self.processes.expect_end(rocksdb, duration_s + END_S, watched, tick)
+        self.processes.expect_end(rocksdb, (probe_s or self.setup.duration_s) + END_S, watched, tick)
         after, elapsed_s = procfs.cpu_times_by_role(self.processes.run_id), time.monotonic() - since
         self.processes.stop(rocksdb)
         data = parse.rocksdb(rocksdb.stdout)
         batch_data = None
         if batch is not None:
             self.processes.stop(batch)
+            if batch.process.returncode != 0:  # it had ended before, or had to be killed
+                raise PartFailed(batch.how_it_ended())
             batch_data = parse.antagonist(batch.stdout)
         share = None if batch_data is None else parse.batch_share(batch_data, len(self.setup.plan.workers))
         return {
@@ -136,9 +145,9 @@ class Runner:
                          for words in [child.process.args for child in [*watched, rocksdb]]],
         }
 
-    def _start_rocksdb(self, system: str, load: int, duration_s: float, ghostfs: str | None,
+    def _start_rocksdb(self, system: str, load: int, probe_s: float | None, ghostfs: str | None,
                        enclave: str | None) -> Child:
-        words = commands.rocksdb(self.setup, system, load, os.path.join(self.work, "db"), ghostfs, enclave, duration_s)
+        words = commands.rocksdb(self.setup, system, load, os.path.join(self.work, "db"), ghostfs, enclave, probe_s)
         nice, cgroup = self._place_of(system, latency=True)
         return self.processes.start("rocksdb", [self.programs["rocksdb"], *words], nice=nice, cgroup=cgroup,
                                     environment={"TMPDIR": self.work})

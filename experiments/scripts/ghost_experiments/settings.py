@@ -12,6 +12,8 @@ from .errors import PERMISSION, ExperimentError
 from .journal import Journal, write_text
 
 DEEPEST_IDLE_STATE = 1  # as the paper: C-states from 2 on are disabled
+# Where /sys and /proc/sys are; the environment says otherwise in tests.
+ROOT = os.environ.get("GHOST_EXPERIMENTS_SYSROOT", "/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ def _wanted(cpus: Iterable[int], root: str) -> Iterable[tuple[str, str]]:
         yield os.path.join(root, "proc/sys/kernel", name), "0"
 
 
-def changes(cpus: Iterable[int], root: str = "/") -> list[Change]:
+def changes(cpus: Iterable[int], root: str = ROOT) -> list[Change]:
     """What would have to change; settings that this machine does not have, or has so already, are left out."""
     found = []
     for path, new in _wanted(cpus, root):
@@ -52,7 +54,7 @@ def changes(cpus: Iterable[int], root: str = "/") -> list[Change]:
     return found
 
 
-def tune(cpus: Iterable[int], journal: Journal, root: str = "/") -> list[Change]:
+def tune(cpus: Iterable[int], journal: Journal, root: str = ROOT) -> list[Change]:
     """Makes the changes; returns them."""
     done = []
     for change in changes(cpus, root):
@@ -66,6 +68,6 @@ def tune(cpus: Iterable[int], journal: Journal, root: str = "/") -> list[Change]
     return done
 
 
-def describe(cpus: Iterable[int], root: str = "/") -> list[str]:
+def describe(cpus: Iterable[int], root: str = ROOT) -> list[str]:
     """What a reader of results should know of the machine's settings."""
     return [f"{change.path} is {change.old}; --tune makes it {change.new}" for change in changes(cpus, root)]
