@@ -38,7 +38,7 @@ ABSL_FLAG(int, min_cpus, -1, "The smallest; -1: one.");
 ABSL_FLAG(
     int64_t, total_loops, 0,
     "How often all threads together yield, for each number of CPUs. 0: 5000000; over ghostd, where a schedule takes "
-    "some 50 us, 50000.");
+    "some 100 us, 50000.");
 ABSL_FLAG(int, threads_per_cpu, 5, "How many threads for each CPU.");
 ABSL_FLAG(bool, skip_cpu0, true, "Leave CPU 0 to the rest of the system, if others are left for threads.");
 ABSL_FLAG(bool, pack_smt, false, "Take both threads of a core before the next core, instead of each core once first.");
