@@ -62,6 +62,11 @@ class GhostKernel:
             journal.add("enclave", path=os.path.join(self.ghostfs, enclave))
         return agent, enclave
 
+    def agent_has_ended(self, enclave: str, journal: Journal) -> None:
+        """In order: it has taken its enclave along."""
+        if self.daemon is None:
+            journal.add("gone", path=os.path.join(self.ghostfs, enclave))
+
 
 def enclave_of(run_id: str, role: str) -> str | None:
     """The enclave whose files the processes of this role have open."""

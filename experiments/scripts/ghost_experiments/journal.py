@@ -175,6 +175,17 @@ UNDO = {
 }
 
 
+def _still_there(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what the run has undone itself: by now the name may be somebody else's."""
+    left: list[dict[str, Any]] = []
+    for entry in entries:
+        if entry["kind"] == "gone":
+            left = [other for other in left if other.get("path") != entry["path"]]
+        else:
+            left.append(entry)
+    return left
+
+
 def undo_file(path: str) -> list[str]:
     """Undoes all that a journal says and removes it; what cannot be undone is returned, and is not tried again."""
     entries = read(path)
@@ -183,7 +194,7 @@ def undo_file(path: str) -> list[str]:
         if entry["kind"] == "run":
             complaints += end_processes(entry["id"])
     for kind, undo in UNDO.items():
-        for entry in reversed([entry for entry in entries if entry["kind"] == kind]):
+        for entry in reversed([entry for entry in _still_there(entries) if entry["kind"] == kind]):
             try:
                 undo(entry)
             except FileNotFoundError:

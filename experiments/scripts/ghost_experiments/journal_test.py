@@ -65,6 +65,21 @@ class JournalTest(Case):
         self.assertFalse(os.path.exists(directory))
         self.assertEqual(os.listdir(self.state), [])
 
+    def test_what_the_run_took_away_itself_is_left_to_its_next_owner(self):
+        enclave = os.path.join(self.top, "enclave_1")
+        ctl = self.file("enclave_1/ctl", "")
+        run = Journal(self.state)
+        run.add("enclave", path=enclave)
+        run.add("gone", path=enclave)
+        self.assertEqual(run.undo(), [])
+        self.assertEqual(self.read(ctl), "")
+        run = Journal(self.state)
+        run.add("enclave", path=enclave)
+        run.add("gone", path=enclave)
+        run.add("enclave", path=enclave)
+        self.assertEqual(run.undo(), [])
+        self.assertEqual(self.read(ctl), "destroy")
+
     def test_what_was_announced_and_never_done_does_no_harm(self):
         run = Journal(self.state)
         for kind in ("directory", "mount", "cgroup", "enclave"):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from . import procfs
-from .errors import ExperimentError
+from .errors import BUSY, FAILED, NO_KERNEL, PERMISSION, ExperimentError
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +42,12 @@ def raise_on_signals() -> None:
 
 class PartFailed(ExperimentError):
     """A program of the run ended, or did not get ready."""
+
+    @staticmethod
+    def ended(child: "Child") -> "PartFailed":
+        """With its exit code, where that says what is wrong: no kernel, no permission, busy."""
+        code = child.process.returncode
+        return PartFailed(child.how_it_ended(), "", code if code in (NO_KERNEL, PERMISSION, BUSY) else FAILED)
 
 
 @dataclasses.dataclass
@@ -173,7 +179,7 @@ class Processes:
                              + (child.last_words() or "it says nothing"))
         self.check(alive)
         if not child.says(text):
-            raise PartFailed(child.how_it_ended())
+            raise PartFailed.ended(child)
 
     def expect_end(self, child: Child, seconds: float, alive: Sequence[Child] = (),
                    tick: Callable[[], None] = lambda: None) -> None:
@@ -181,14 +187,14 @@ class Processes:
         if not self.wait(lambda: child.ended or any(other.ended for other in alive), seconds, tick):
             raise PartFailed(f"{child.name} has not ended after {seconds:.0f} s")
         if child.ended and child.process.returncode != 0:
-            raise PartFailed(child.how_it_ended())
+            raise PartFailed.ended(child)
         self.check(alive)
 
     @staticmethod
     def check(alive: Sequence[Child]) -> None:
         for child in alive:
             if child.ended:
-                raise PartFailed(child.how_it_ended())
+                raise PartFailed.ended(child)
 
     def stop(self, child: Child, seconds: float = GENTLE_S) -> None:
         """SIGINT; SIGKILL if that does not help in time. It is gone when this returns."""

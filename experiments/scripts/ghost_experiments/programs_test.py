@@ -2,6 +2,7 @@
 import html.parser
 import os
 import signal
+import subprocess
 import unittest
 
 from experiments.scripts.ghost_experiments import journal, sanity
@@ -91,6 +92,25 @@ class ProgramsTest(RunCase):
                 self.assertEqual(code, 1, err)
                 self.assertIn("go on with --resume", err)
                 self.assert_nothing_left()
+
+    def test_a_kernel_that_is_there_is_used_and_left_as_it_was(self):
+        ghostfs = os.path.join(self.top, "ghost")
+        kernel = subprocess.Popen(["./ghostd", "--mount", ghostfs], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(kernel.kill)
+        self.assertIn("serving", kernel.stdout.readline())
+        for role in (None, "agent_shinjuku", "script"):
+            process = self.in_the_middle("--loads", str(LOW_LOAD), "--duration", "3s" if role is None else "30s",
+                                         "--output", os.path.join(self.top, str(role)), "--no_report", own_ghostd=False,
+                                         GHOSTFS=ghostfs)
+            self.assertEqual([name for name in os.listdir(ghostfs) if name.startswith("enclave_")], ["enclave_1"])
+            if role is not None:
+                os.kill(self.roles()[role], signal.SIGKILL)
+            self.assertEqual(self.end_of(process)[0], {None: 0, "agent_shinjuku": 1, "script": -9}[role])
+            self.assert_nothing_left()
+            self.assertEqual([name for name in os.listdir(ghostfs) if name.startswith("enclave_")], [])
+        kernel.terminate()
+        self.assertEqual(kernel.wait(timeout=DEADLINE_S), 0)
+        kernel.stdout.close()
 
     def test_the_script_killed_in_the_middle_leaves_nothing(self):
         for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)):

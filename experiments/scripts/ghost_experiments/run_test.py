@@ -53,9 +53,13 @@ class RunTest(RunCase):
         self.assertEqual(code, 0, err)
         self.assertFalse(self.results()["ghostd"])
         self.assertIn(f"--ghostfs={ghostfs}", self.results()["points"][0]["commands"][-1])
-        with open(os.path.join(ghostfs, "enclave_1/ctl"), encoding="ascii") as file:
-            self.assertEqual(file.read(), "destroy")  # so that the agent's enclave does not outlive the run
         self.assert_nothing_left()
+        process = self.in_the_middle("--ghostfs", ghostfs, "--output", os.path.join(self.top, "out2"), own_ghostd=False)
+        os.kill(self.roles()["agent_shinjuku"], signal.SIGKILL)
+        self.assertEqual(self.end_of(process)[0], 1)
+        self.assert_nothing_left()
+        with open(os.path.join(ghostfs, "enclave_1/ctl"), encoding="ascii") as file:
+            self.assertEqual(file.read(), "destroy")  # a ghost kernel would keep the enclave
         code, _, err = self.run_script("ghost", "--loads", "1", "--scale", "auto", "--ghostfs", self.top)
         self.assertEqual((code, err.splitlines()[0]), (3, f"shinjuku_shenango: {self.top} is no ghostfs"))
 

@@ -113,6 +113,8 @@ class Runner:
         agent, enclave = kernel.start_agent(policy.agent, command, self.processes, self.journal)
         yield [*kernel.alive, agent], enclave
         self.processes.stop(agent)
+        if agent.process.returncode == 0:
+            kernel.agent_has_ended(enclave, self.journal)
 
     def _run_clients(self, system: str, load: int, probe_s: float | None, alive: list[Child], enclave: str | None,
                      tick: Callable[[], None]) -> dict[str, Any]:
@@ -132,7 +134,7 @@ class Runner:
         if batch is not None:
             self.processes.stop(batch)
             if batch.process.returncode != 0:  # it had ended before, or had to be killed
-                raise PartFailed(batch.how_it_ended())
+                raise PartFailed.ended(batch)
             batch_data = parse.antagonist(batch.stdout)
         share = None if batch_data is None else parse.batch_share(batch_data, len(self.setup.plan.workers))
         return {
