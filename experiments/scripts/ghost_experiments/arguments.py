@@ -1,11 +1,10 @@
 """The command line of the scripts."""
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 
 from .errors import USAGE, ExperimentError
-from .experiments import EXPERIMENTS, POLICIES, Experiment
+from .experiments import POLICIES, Experiment
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 LEAST_DURATION_S = 0.5
@@ -119,10 +118,3 @@ def parse(experiment: Experiment, words: Sequence[str]) -> argparse.Namespace:
         raise ExperimentError(f"--duration: less than {LEAST_DURATION_S:g} s", "10s measures something", USAGE)
     return options
 
-
-def experiment_of(name: str) -> Experiment:
-    return EXPERIMENTS[name]
-
-
-def command_line(name: str) -> list[str]:
-    return [name, *sys.argv[1:]]

@@ -66,7 +66,7 @@ def rocksdb(setup: Setup, system: str, load: int, db_path: str | None, ghostfs: 
     common = {
         "throughput": load,
         "num_workers": worker_threads(setup, system),
-        "load_generator_cpus": format_cpu_list(plan.generator),
+        "load_generator_cpus": format_cpu_list(plan.generator if policy else plan.linux_generator),
         "range_query_ratio": setup.experiment.range_query_ratio,
         "get_duration": f"{setup.get_us:g}us",
         "range_duration": f"{setup.range_us:g}us",
@@ -76,15 +76,16 @@ def rocksdb(setup: Setup, system: str, load: int, db_path: str | None, ghostfs: 
     }
     if policy is None:
         return flags(RocksdbOptions(scheduler="cfs", cfs_dispatcher_cpus=str(plan.central),
-                                    worker_cpus=format_cpu_list(plan.workers), cfs_wait_type=cfs_wait_type(plan),
+                                    worker_cpus=format_cpu_list(plan.workers), cfs_wait_type=cfs_wait_type(setup),
                                     **common))
     return flags(RocksdbOptions(scheduler="ghost", worker_cpus="", ghost_wait_type=policy.wait_type,
                                 ghost_qos=ROCKSDB_QOS, ghostfs=ghostfs, enclave=enclave, **common))
 
 
-def cfs_wait_type(plan: Plan) -> str:
+def cfs_wait_type(setup: Setup) -> str:
     """Workers that spin for work keep their CPU busy: only where it is theirs alone."""
-    shared = set(plan.workers) & {*plan.generator, *plan.background}
+    plan = setup.plan
+    shared = setup.experiment.antagonist or set(plan.workers) & {*plan.linux_generator, *plan.background}
     return "futex" if shared else "spin"
 
 

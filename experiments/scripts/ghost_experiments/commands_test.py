@@ -120,6 +120,11 @@ class CommandsTest(unittest.TestCase):
                                      ("shenango", "edf", None)):
             self.assertEqual(commands.slice_of(setup_of(name, slice="500us"), POLICIES[policy]), wanted)
 
+    def test_linux_workers_spin_only_on_cpus_of_their_own(self):
+        for name, cpus, wanted in (("shinjuku", 9, "spin"), ("shinjuku", 3, "spin"), ("shinjuku", 2, "futex"),
+                                   ("shenango", 9, "futex")):
+            self.assertEqual(commands.cfs_wait_type(setup_of(name, cpus)), wanted)
+
     def test_antagonist(self):
         setup = setup_of("shenango")
         self.assertEqual(commands.antagonist(setup, "cfs")[:4],

@@ -25,7 +25,6 @@ class Experiment:
     range_query_ratio: float = 0.0
     antagonist: bool = False
     figure_panels: tuple[str, ...] = ()  # of the paper's Figure 6 that show the same
-    simulated_figures: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +68,7 @@ EXPERIMENTS = {experiment.name: experiment for experiment in (
         summary="99.5 % short requests, 0.5 % that take 5 ms: preemption keeps the tail short",
         cfs=Side(6, _SHINJUKU_CFS),
         ghost=Side(200, _SHINJUKU_GHOST, "30us"),
-        range_query_ratio=0.005, figure_panels=("a",), simulated_figures=(5, 6)),
+        range_query_ratio=0.005, figure_panels=("a",)),
     Experiment(
         name="shenango",
         summary="Get requests beside a batch application: idle CPU time is not lost",
@@ -81,7 +80,7 @@ EXPERIMENTS = {experiment.name: experiment for experiment in (
         summary="shinjuku beside a batch application",
         cfs=Side(6, _SHINJUKU_CFS),
         ghost=Side(200, _SHINJUKU_GHOST, "30us"),
-        range_query_ratio=0.005, antagonist=True, figure_panels=("b", "c"), simulated_figures=(6,)),
+        range_query_ratio=0.005, antagonist=True, figure_panels=("b", "c")),
 )}
 
 # Where RocksDB's and the batch application's work stand for policies that know classes: higher goes first.

@@ -24,6 +24,11 @@ class Plan:
     notes: tuple[str, ...] = ()  # how it differs from the paper's set-up
 
     @property
+    def linux_generator(self) -> tuple[int, ...]:
+        """Under Linux: rather with the dispatcher, who sleeps then, than with workers. (An agent polls: not with it.)"""
+        return (self.central,) if set(self.generator) & set(self.workers) else self.generator
+
+    @property
     def ghost_cpus(self) -> list[int]:
         """The enclave's: the global agent's and the workers'."""
         return sorted((self.central, *self.workers))
@@ -89,7 +94,8 @@ def make_plan(program: str, topology: Topology, full_workers: int, scale: str = 
         notes.append(f"the load generator shares CPU {generator} with the rest of the system")
     else:
         background, generator, central, rest = cpus[1], cpus[1], cpus[0], cpus[1:]
-        notes.append(f"the load generator and the rest of the system share CPU {generator} with the workers")
+        notes.append(f"the load generator and the rest of the system share CPU {generator} with the workers; under "
+                     f"Linux the load generator shares CPU {central} with the dispatcher")
     workers_of = tuple(rest[:workers])
     if len(workers_of) < full_workers:
         notes.insert(0, f"workers run on {len(workers_of)} of {full_workers} CPUs")

@@ -10,7 +10,6 @@ import os
 from typing import Any
 
 from .errors import USAGE, ExperimentError
-from .point import Point
 
 FORMAT = 1
 
@@ -85,9 +84,6 @@ class Store:
         """The finished points, in the order of the sweep."""
         return [_load(self._path(system, load)) for system, loads in self.config.get("loads", {}).items()
                 for load in loads if self.has(system, load)]
-
-    def points(self) -> list[Point]:
-        return [Point.from_json(record["point"]) for record in self.records()]
 
     def write_results(self) -> str:
         path = os.path.join(self.directory, "results.json")
