@@ -25,7 +25,7 @@ class Plan:
 
     @property
     def linux_generator(self) -> tuple[int, ...]:
-        """Under Linux: rather with the dispatcher, who sleeps then, than with workers. (An agent polls: not with it.)"""
+        """Under Linux: rather with the dispatcher, who sleeps then, than with workers. (An agent polls.)"""
         return (self.central,) if set(self.generator) & set(self.workers) else self.generator
 
     @property

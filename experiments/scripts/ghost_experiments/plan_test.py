@@ -93,8 +93,8 @@ class PlanTest(unittest.TestCase):
         self.assertEqual((plan.generator, plan.central, plan.workers), ((1,), 0, (1,)))
         self.assertEqual(plan.ghost_cpus, [0, 1])
         self.assertEqual(plan.batch_cpus, [1])
-        self.assertIn("the load generator and the rest of the system share CPU 1 with the workers; under Linux the load "
-                      "generator shares CPU 0 with the dispatcher", plan.notes)
+        self.assertIn("the load generator and the rest of the system share CPU 1 with the workers; under Linux the "
+                      "load generator shares CPU 0 with the dispatcher", plan.notes)
         self.assertEqual(plan.linux_generator, (0,))
         self.assertEqual(make_plan("shinjuku", made_up(3), 6, "auto").linux_generator, (0,))
 

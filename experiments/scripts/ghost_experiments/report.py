@@ -71,14 +71,24 @@ def _systems(records: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(record["system"] for record in records))
 
 
+def _cost_of(record: dict[str, Any], ghostd: bool) -> float | None:
+    """us of CPU time per request: ghostd's, or everybody else's who is no client."""
+    spent = [cost["us_per_request"] for role, cost in record["cost"].items()
+             if (role == "ghostd") == ghostd and cost["us_per_request"] is not None]
+    return sum(spent) if spent else None
+
+
 def _summary(records: list[dict[str, Any]], linux: str) -> str:
     rows = []
     for system in _systems(records):
-        first = next(record["point"] for record in records if record["system"] == system)
-        rows.append([label_of(system, linux), number(highest_load(records, system), 0),
-                     f"{number(first['p50_us'])} / {number(first['p99_us'])}",
-                     number(first["offered_per_s"], 0)])
-    return _table(["", "highest load kept up with, /s", "median / p99 at the lowest load, us", "that load, /s"], rows)
+        own = [record for record in records if record["system"] == system]
+        first, highest = own[0], highest_load(records, system)
+        busiest = next((record for record in own if record["point"]["offered_per_s"] == highest), first)
+        rows.append([label_of(system, linux), number(highest, 0), number(_cost_of(busiest, ghostd=True)),
+                     number(_cost_of(busiest, ghostd=False)), number(first["point"]["offered_per_s"], 0),
+                     f"{number(first['point']['p50_us'])} / {number(first['point']['p99_us'])}"])
+    return _table(["", "highest load kept up with, /s", "there: ghostd, us of CPU per request", "agent, the same",
+                   "lowest load, /s", "there: median / p99, us"], rows)
 
 
 def _points(records: list[dict[str, Any]], system: str, batch: bool) -> str:

@@ -100,6 +100,12 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(report.highest_load(records(), "cfs"), 5000)
         self.assertIsNone(report.highest_load([samples.record("cfs", 1000, 1)], "cfs"))
 
+    def test_the_summary_has_what_ghostd_and_the_agent_cost(self):
+        text, _ = self.page()
+        self.assertIn("<td>ghOSt Shinjuku</td><td>5,000</td><td>40.0</td><td>200.0</td><td>1,000</td>"
+                      "<td>8.0 / 20.0</td>", text)
+        self.assertIn("<td>Linux (EEVDF)</td><td>5,000</td><td>-</td><td>-</td>", text)
+
     def test_doubts(self):
         _, page = self.page()
         self.assertIn("None: percentiles are in order", page.text)
