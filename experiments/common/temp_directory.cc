@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,24 +17,43 @@
 namespace ghost {
 namespace {
 
-// The child: until nobody has the pipe's other end any more.
-[[noreturn]] void RemoveAtTheEnd(int pipe, const std::string& path) {
+// The child: makes the directory, says its path (or nothing, if it can't be made), and removes it when nobody has the
+// other end of `pipe` any more. It makes it itself, so that there is never one without somebody to remove it.
+[[noreturn]] void KeepDirectory(std::string path, int pipe, int answer) {
   setsid();
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_BLOCK, &all, nullptr);
   // Others' pipes, standard output among them: who reads those waits for their end.
   dup2(pipe, STDIN_FILENO);
-  close_range(STDERR_FILENO + 1, ~0U, 0);
-  const int null = open("/dev/null", O_RDWR);
-  dup2(null, STDOUT_FILENO);
-  dup2(null, STDERR_FILENO);
-  if (chdir("/") != 0) _exit(1);
+  dup2(answer, STDOUT_FILENO);
+  close_range(STDERR_FILENO, ~0U, 0);
+  if (chdir("/") != 0 || mkdtemp(path.data()) == nullptr) _exit(errno);
+  const bool said = write(STDOUT_FILENO, path.data(), path.size()) == static_cast<ssize_t>(path.size());
+  close(STDOUT_FILENO);
   char byte;
-  while (read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR) continue;
+  while (said && read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR) continue;
   std::error_code error;
   std::filesystem::remove_all(path, error);
-  _exit(error ? 1 : 0);
+  _exit(error.value());
+}
+
+// What the child says, until it closes its end.
+std::string ReadAnswer(int fd) {
+  std::string answer;
+  char buffer[PATH_MAX];
+  for (;;) {
+    const ssize_t size = read(fd, buffer, sizeof(buffer));
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) return answer;
+    answer.append(buffer, static_cast<size_t>(size));
+  }
+}
+
+int WaitFor(pid_t child) {
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
 }
 
 }  // namespace
@@ -41,29 +61,31 @@ namespace {
 absl::StatusOr<TempDirectory> TempDirectory::Make(absl::string_view name) {
   const char* const variable = getenv("TMPDIR");
   const std::string parent = variable == nullptr || *variable == '\0' ? "/tmp" : variable;
+  const auto failed = [&](int error) {
+    return WithHint(ErrnoStatus(error, absl::StrCat("making a temporary directory in ", parent)),
+                    "TMPDIR names another place");
+  };
   std::error_code error;
-  std::string path = absl::StrCat(std::filesystem::absolute(parent, error).string(), "/", name, ".XXXXXX");
-  if (error || mkdtemp(path.data()) == nullptr) {
-    return WithHint(
-        ErrnoStatus(error ? error.value() : errno, absl::StrCat("making a temporary directory in ", parent)),
-        "TMPDIR names another place");
-  }
-  int ends[2];
-  const pid_t child = pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
-  if (child == 0) RemoveAtTheEnd(ends[0], path);
-  if (child < 0) {
-    const absl::Status status = ErrnoStatus(errno, absl::StrCat("starting who removes ", path));
-    rmdir(path.c_str());
-    return status;
-  }
-  close(ends[0]);
-  return TempDirectory(std::move(path), child, ScopedFd(ends[1]));
+  const std::string pattern = absl::StrCat(std::filesystem::absolute(parent, error).string(), "/", name, ".XXXXXX");
+  if (error) return failed(error.value());
+  int life[2], answer[2];
+  if (pipe2(life, O_CLOEXEC) != 0) return failed(errno);
+  ScopedFd life_read(life[0]), life_write(life[1]);
+  if (pipe2(answer, O_CLOEXEC) != 0) return failed(errno);
+  ScopedFd answer_read(answer[0]), answer_write(answer[1]);
+  const pid_t child = fork();
+  if (child < 0) return failed(errno);
+  if (child == 0) KeepDirectory(pattern, life_read.get(), answer_write.get());
+  answer_write.reset();
+  std::string path = ReadAnswer(answer_read.get());
+  if (path.empty()) return failed(WaitFor(child));
+  return TempDirectory(std::move(path), child, std::move(life_write));
 }
 
 TempDirectory::~TempDirectory() {
   if (remover_ < 0) return;
   pipe_.reset();
-  while (waitpid(remover_, nullptr, 0) < 0 && errno == EINTR) continue;
+  WaitFor(remover_);
 }
 
 }  // namespace ghost

@@ -1,8 +1,9 @@
 // TempDirectory: a directory that is gone when the program is, however that ends.
 //
-// A small child process waits for the end of this one, kill -9 included, and removes the directory; nothing else does,
-// so there is one way only. It has a session of its own and ignores what can be ignored, so that a Ctrl-C does not take
-// both. What it can't survive is that its whole cgroup is killed. Make it while the process has one thread.
+// A small child process makes the directory, waits for the end of this one, kill -9 included, and removes it; nothing
+// else does, so there is one way only, and no moment without it. It has a session of its own and ignores what can be
+// ignored, so that a Ctrl-C does not take both. What it can't survive is that its whole cgroup is killed. Make it while
+// the process has one thread.
 #ifndef GHOST_EXPERIMENTS_COMMON_TEMP_DIRECTORY_H_
 #define GHOST_EXPERIMENTS_COMMON_TEMP_DIRECTORY_H_
 

@@ -73,5 +73,23 @@ TEST(TempDirectoryTest, GoneAfterKill) {
   }
 }
 
+// Killed whenever it is: before there is a directory, just as it comes, or later.
+TEST(TempDirectoryTest, GoneAfterKillAtAnyMoment) {
+  const TempDirectory parent = *TempDirectory::Make("temp_directory_test");
+  setenv("TMPDIR", parent.path().c_str(), 1);
+  for (int us = 0; us < 4000; us += 50) {
+    const pid_t child = fork();
+    if (child == 0) {
+      const absl::StatusOr<TempDirectory> directory = TempDirectory::Make("x");
+      for (;;) pause();
+    }
+    usleep(static_cast<useconds_t>(us));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  unsetenv("TMPDIR");
+  EXPECT_TRUE(PollUntil(absl::Seconds(30), [&] { return std::filesystem::is_empty(parent.path()); }));
+}
+
 }  // namespace
 }  // namespace ghost
