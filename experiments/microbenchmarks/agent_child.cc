@@ -48,9 +48,8 @@ int Execute(const std::vector<char*>& words, int output) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  // When its keeper is killed, it is to take its enclave down; what it then says to nobody must not kill it before.
+  // When its keeper is killed, it is to take its enclave down.
   prctl(PR_SET_PDEATHSIG, SIGTERM);
-  signal(SIGPIPE, SIG_IGN);
   dup2(output, STDOUT_FILENO);
   execv(words[0], words.data());
   return 127;
