@@ -128,7 +128,7 @@ class CommandsTest(unittest.TestCase):
     def test_antagonist(self):
         setup = setup_of("shenango")
         self.assertEqual(commands.antagonist(setup, "cfs")[:4],
-                         ["--scheduler=cfs", "--num_threads=7", "--work_share=1.0", "--cpus=2-8"])
+                         ["--scheduler=cfs", "--num_threads=6", "--work_share=1.0", "--cpus=3-8"])
         self.assertIn("--ghost_qos=1", commands.antagonist(setup, "ghost-shinjuku", "/ghost", "enclave_1"))
 
     def test_a_small_machine_has_fewer_threads_and_none_that_spins_on_anothers_cpu(self):

@@ -35,9 +35,11 @@ class Plan:
 
     @property
     def batch_cpus(self) -> list[int]:
-        """Where the batch application may run: as the paper has it, on all but the generator's."""
-        own = [cpu for cpu in self.ghost_cpus if cpu not in self.generator]
-        return own if len(own) >= 2 else sorted(self.workers)
+        """The batch application's: the workers', under Linux too, though a dispatcher would leave it some of its own.
+
+        So its share means the same under both.
+        """
+        return sorted(self.workers)
 
     @property
     def has_background_cpu(self) -> bool:
