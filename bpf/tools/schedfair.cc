@@ -1,8 +1,5 @@
 // schedfair: what share of the time that they wanted a CPU tasks had one, by nice value.
-#include <bpf/bpf.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,6 +8,8 @@
 #include "absl/strings/str_format.h"
 #include "bpf/tools/programs.h"
 #include "bpf/tools/tool.h"
+#include "lib/base/file.h"
+#include "lib/base/status.h"
 #include "lib/base/time.h"
 #include "third_party/bpf/schedfair.skel.h"
 
@@ -59,13 +58,18 @@ class SchedFair : public Tool {
  public:
   absl::Status Start(const Options& options) override {
     GHOST_RETURN_IF_ERROR(programs_.Load(options.selection));
+    GHOST_ASSIGN_OR_RETURN(tasks_, Mapping::Map(bpf_map__fd(programs_->maps.tasks),
+                                                sizeof(tool_fair_task) * TOOL_MAX_TASKS, /*writable=*/false));
     return programs_.Attach();
   }
 
   // Lives are those that have ended, and those of tasks that are there now up to now.
   Counts Read() override {
     Counts counts = ReadSums(programs_->maps.fairness);
-    for (const tool_fair_task& task : ReadTasks()) AddLife(task, &counts);
+    const auto* tasks = reinterpret_cast<const tool_fair_task*>(tasks_.data());
+    for (size_t slot = 0; slot < TOOL_MAX_TASKS; ++slot) {
+      if (tasks[slot].pid != 0) AddLife(tasks[slot], &counts);
+    }
     return counts;
   }
 
@@ -85,25 +89,8 @@ class SchedFair : public Tool {
   uint64_t lost() const override { return programs_->bss->lost; }
 
  private:
-  // In batches: unlike a walk from key to key, that sees no task twice when others leave meanwhile.
-  std::vector<tool_fair_task> ReadTasks() const {
-    constexpr size_t kBatch = 4096;
-    std::vector<tool_fair_task> tasks;
-    std::vector<uint32_t> pids(kBatch);
-    uint32_t position;
-    for (bool first = true, more = true; more; first = false) {
-      uint32_t count = kBatch;
-      const size_t before = tasks.size();
-      tasks.resize(before + kBatch);
-      const int error = bpf_map_lookup_batch(bpf_map__fd(programs_->maps.tasks), first ? nullptr : &position, &position,
-                                             pids.data(), tasks.data() + before, &count, nullptr);
-      more = error == 0;
-      tasks.resize(before + (more || errno == ENOENT ? count : 0));  // ENOENT: these were the last
-    }
-    return tasks;
-  }
-
-  static void AddLife(const tool_fair_task& task, Counts* counts) {
+  // A copy: the programs go on.
+  static void AddLife(tool_fair_task task, Counts* counts) {
     uint64_t run = task.life_run_ns;
     uint64_t wait = task.life_wait_ns;
     const auto now = static_cast<uint64_t>(Time::Now().ns());
@@ -150,6 +137,7 @@ class SchedFair : public Tool {
   }
 
   Programs<schedfair> programs_;
+  Mapping tasks_;
 };
 
 }  // namespace

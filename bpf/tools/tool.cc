@@ -54,8 +54,8 @@ class Session {
     if (options_.count > 1 && done == options_.count) Report(false);
     Report(true);
     if (const uint64_t lost = tool_->lost(); lost > 0) {
-      std::cerr << program_.name << ": " << lost << " times a task was not counted: there are more than "
-                << TOOL_MAX_TASKS << std::endl;
+      std::cerr << program_.name << ": " << lost << " times what was known of a task had to make room for another's"
+                << std::endl;
     }
     return absl::OkStatus();
   }

@@ -34,7 +34,7 @@ class Tool {
   // A report. `total`: since the start; else of an interval.
   virtual std::string Text(const Counts& counts, bool total) const = 0;
   virtual Json ToJson(const Counts& counts, bool total) const = 0;
-  // Tasks of which the programs could not keep anything.
+  // How often the programs had to forget a task for another's sake.
   virtual uint64_t lost() const = 0;
   // Called several times a second.
   virtual void Refresh() {}

@@ -19,10 +19,11 @@ BIN = os.environ.get("BIN", ".")
 TOOLS = ("schedclasstop", "schedfair", "schedghostidle", "schedlat", "schedrun")
 LOAD = os.path.join(BIN, "bpf/tools/known_load")
 NO_GHOST = "/nonexistent"
-DEADLINE_S = 60
 MS = 1_000_000
-# QEMU's interpreter is no machine to measure times on: then only what is counted is compared.
+# QEMU's interpreter is no machine to measure times on, and its clocks may run ahead: then only what is counted is
+# compared.
 TIMES_MATTER = os.environ.get("VM_ACCEL") != "tcg"
+DEADLINE_S = 60 if TIMES_MATTER else 600
 
 
 def program(name):

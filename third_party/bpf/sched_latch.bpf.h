@@ -12,38 +12,26 @@
 #include "third_party/bpf/sched_tool.bpf.h"
 
 struct task_times {
+  __u64 pid;
   __u64 runnable_ns; /* since when it waits; 0: it does not */
   __u64 latched_ns;  /* since when it waits for its CPU to switch to it; 0: it does not */
   __u64 granted;     /* latched, and has not blocked or stopped since: what it runs is its own code */
 };
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, TOOL_MAX_TASKS);
-  __type(key, __u32);
-  __type(value, struct task_times);
-} tasks SEC(".maps");
-
-static always_inline struct task_times *find_times(struct task_struct *task) {
-  __u32 pid = task->pid;
-  return bpf_map_lookup_elem(&tasks, &pid);
-}
+DEFINE_TASKS(struct task_times, 0)
 
 static always_inline struct task_times *make_times(struct task_struct *task) {
-  __u32 pid = task->pid;
-  struct task_times *times = bpf_map_lookup_elem(&tasks, &pid);
-  if (times) return times;
-  struct task_times none = {};
-  if (bpf_map_update_elem(&tasks, &pid, &none, BPF_ANY)) {
-    __sync_fetch_and_add(&lost, 1);
-    return 0;
-  }
-  return bpf_map_lookup_elem(&tasks, &pid);
+  struct task_times *times = slot_of(task);
+  if (!times || times->pid == task->pid) return times;
+  if (times->runnable_ns || times->granted) count_lost();
+  times->pid = task->pid;
+  times->runnable_ns = times->latched_ns = times->granted = 0;
+  return times;
 }
 
 static always_inline void forget_times(struct task_struct *task) {
-  __u32 pid = task->pid;
-  bpf_map_delete_elem(&tasks, &pid);
+  struct task_times *times = find_slot(task);
+  if (times) times->pid = times->runnable_ns = times->latched_ns = times->granted = 0;
 }
 
 static always_inline void runnable_at(struct task_struct *task, __u64 now) {
@@ -75,7 +63,7 @@ static always_inline struct task_times *woken_at(struct task_struct *task, __u64
     runnable_at(task, now);
     return 0;
   }
-  struct task_times *times = find_times(task);
+  struct task_times *times = find_slot(task);
   if (!times || !times->runnable_ns || times->latched_ns) return 0;
   latched_at(times, now);
   return times;

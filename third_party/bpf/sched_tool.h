@@ -7,7 +7,7 @@
 
 #include <linux/types.h>
 
-/* Tasks that a tool keeps something of at a time; of more it says that it has lost them. */
+/* Tasks that a tool can keep something of at a time, if their pids differ in their last 16 bits. */
 #define TOOL_MAX_TASKS 65536
 
 /* Threads of agents that ghostd can have. */
@@ -69,6 +69,7 @@ struct tool_fairness {
 
 /* What schedfair keeps of a task. */
 struct tool_fair_task {
+  __u64 pid;      /* 0: of none */
   __u64 since_ns; /* of what it does now; 0: asleep, or not known */
   __u64 running;
   __u64 run_ns; /* since it last woke up */

@@ -3,12 +3,7 @@
 // to the next block, and of a task's whole life.
 #include "third_party/bpf/sched_tool.bpf.h"
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, TOOL_MAX_TASKS);
-  __type(key, __u32);
-  __type(value, struct tool_fair_task);
-} tasks SEC(".maps");
+DEFINE_TASKS(struct tool_fair_task, BPF_F_MMAPABLE)
 
 /* By nice value + 20: stretches; then the lives that have ended. */
 struct {
@@ -35,17 +30,14 @@ static always_inline bool is_fair(struct task_struct *task) {
   return policy == POLICY_NORMAL || policy == POLICY_BATCH || policy == POLICY_EXT || policy == POLICY_GHOST;
 }
 
-static always_inline struct tool_fair_task *find(struct task_struct *task, bool make) {
+static always_inline struct tool_fair_task *make(struct task_struct *task) {
   if (!is_fair(task)) return 0;
-  __u32 pid = task->pid;
-  struct tool_fair_task *found = bpf_map_lookup_elem(&tasks, &pid);
-  if (found || !make) return found;
-  struct tool_fair_task fresh = {};
-  if (bpf_map_update_elem(&tasks, &pid, &fresh, BPF_ANY)) {
-    __sync_fetch_and_add(&lost, 1);
-    return 0;
-  }
-  return bpf_map_lookup_elem(&tasks, &pid);
+  struct tool_fair_task *slot = slot_of(task);
+  if (!slot || slot->pid == task->pid) return slot;
+  if (slot->pid) count_lost();
+  const struct tool_fair_task fresh = {.pid = task->pid};
+  *slot = fresh;
+  return slot;
 }
 
 /* Adds what it did since then, if that is known. */
@@ -69,7 +61,7 @@ static always_inline void on_wake(struct task_struct *task) {
   if (!is_selected(task)) return;
   /* ghostd continues a task that was held: it has been waiting all the time. */
   if ((state_of(task) & STATE_TRACED) && is_held_by_ghostd(task)) return;
-  struct tool_fair_task *known = find(task, 1);
+  struct tool_fair_task *known = make(task);
   if (!known || known->since_ns) return;
   account(known, bpf_ktime_get_ns(), 0);
 }
@@ -92,14 +84,13 @@ static always_inline __u32 nice_of(struct task_struct *task) {
 }
 
 static always_inline void switched_out(struct task_struct *prev, __u64 state, __u64 now) {
-  struct tool_fair_task *task = find(prev, 1);
+  struct tool_fair_task *task = make(prev);
   if (!task) return;
   account(task, now, 0);
   task->nice = nice_of(prev);
   if (state & STATE_DEAD) {
     count_share(task->nice + TOOL_NICES, task->life_run_ns, task->life_wait_ns);
-    __u32 pid = prev->pid;
-    bpf_map_delete_elem(&tasks, &pid);
+    task->pid = 0;
     return;
   }
   bool waits = !state || ((state & STATE_TRACED) && is_held_by_ghostd(prev) && is_gate_stop(prev));
@@ -116,7 +107,7 @@ int schedfair_switch(__u64 *ctx) {
   __u64 now = bpf_ktime_get_ns();
   if (is_selected(prev)) switched_out(prev, state_of_prev(ctx), now);
   if (!is_selected(next)) return 0;
-  struct tool_fair_task *task = find(next, 1);
+  struct tool_fair_task *task = make(next);
   if (!task) return 0;
   account(task, now, 1);
   task->nice = nice_of(next);

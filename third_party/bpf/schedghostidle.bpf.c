@@ -75,7 +75,7 @@ static always_inline void switched_out(struct task_struct *prev, __u64 state, __
 /* `since`: since when the CPU was idle, 0 if it was not. */
 static always_inline void switched_in(struct task_struct *next, __u64 since) {
   if (!is_selected(next) || !is_ghost_task(next)) return;
-  struct task_times *times = find_times(next);
+  struct task_times *times = find_slot(next);
   if (!times || !times->latched_ns) return;
   __u32 zero = 0;
   struct tool_latches *counts = bpf_map_lookup_elem(&latches, &zero);
@@ -103,7 +103,7 @@ int schedghostidle_switch(__u64 *ctx) {
   if (*since && (next->flags & FLAG_KTHREAD || is_agent(next) || is_ghostd(next))) return 0;
   /* A held task that is on its way to its gate is no work yet. */
   if (*since && is_held_by_ghostd(next)) {
-    struct task_times *times = find_times(next);
+    struct task_times *times = find_slot(next);
     if (times && !times->granted) return 0;
   }
   switched_in(next, *since);

@@ -32,7 +32,7 @@ SEC("tp_btf/sched_ghost_latched")
 int schedlat_latched(__u64 *ctx) {
   struct task_struct *task = latched_task(ctx);
   if (!is_selected(task)) return 0;
-  struct task_times *times = find_times(task);
+  struct task_times *times = find_slot(task);
   if (!times || !times->runnable_ns || times->latched_ns) return 0;
   __u64 now = bpf_ktime_get_ns();
   latched_at(times, now);
@@ -52,7 +52,7 @@ static always_inline void switched_out(struct task_struct *prev, __u64 state, __
 }
 
 static always_inline void switched_in(struct task_struct *next, __u64 now) {
-  struct task_times *times = find_times(next);
+  struct task_times *times = find_slot(next);
   if (!times || !times->runnable_ns) return;
   if (times->latched_ns) {
     count_ns(TOOL_LATCHED_TO_RUN, now - times->latched_ns);

@@ -23,7 +23,7 @@ int schedrun_waking(__u64 *ctx) {
 /* Whether what ends here was a run of the task's own. */
 static always_inline bool was_own(struct task_struct *prev, __u64 state, __u64 now) {
   if (!prev->ptrace || !is_held_by_ghostd(prev)) return 1;
-  struct task_times *times = find_times(prev);
+  struct task_times *times = find_slot(prev);
   bool granted = times && times->granted;
   if (times) times->runnable_ns = times->latched_ns = 0;
   if (state & STATE_DEAD) {
