@@ -243,12 +243,14 @@ class GhostTest(unittest.TestCase):
     """Tasks that an agent schedules, over a ghostd of this test's own."""
 
     ROUNDS = 60
+    GATE = "auto"
+    SLACK = 0.15
 
     def setUp(self):
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
         self.mount = os.path.join(self.stack.enter_context(tempfile.TemporaryDirectory()), "ghost")
-        ghostd = self.stack.enter_context(Process(program("ghostd"), "--mount", self.mount))
+        ghostd = self.stack.enter_context(Process(program("ghostd"), "--mount", self.mount, "--gate", self.GATE))
         self.stack.callback(ghostd.process.send_signal, signal.SIGINT)
         ghostd.expect("serving")
         agent = self.stack.enter_context(
@@ -290,7 +292,7 @@ class GhostTest(unittest.TestCase):
         self.assertIn(report["blocked"]["count"], range(2 * self.ROUNDS - 10, 2 * self.ROUNDS + 10), report["blocked"])
         if TIMES_MATTER:
             ran = add(threads, "run_ns")
-            self.assertLess(abs(total_ns(report["all"]) - ran), 0.1 * ran, (ran, report["all"]))
+            self.assertLess(abs(total_ns(report["all"]) - ran), self.SLACK * ran, (ran, report["all"]))
 
     def test_schedghostidle(self):
         before = idle_ns(0)
@@ -310,7 +312,7 @@ class GhostTest(unittest.TestCase):
         threads, report, _ = self.measure("schedclasstop")
         if TIMES_MATTER:
             ran = add(threads, "run_ns")
-            self.assertLess(abs(report["total"]["ghost_ns"] - ran), 0.15 * ran, (ran, report))
+            self.assertLess(abs(report["total"]["ghost_ns"] - ran), self.SLACK * ran, (ran, report))
         self.assertGreater(report["total"]["agent_ns"], 0)
         self.assertGreater(report["total"]["rt_ns"], 0)
 
@@ -322,6 +324,12 @@ class GhostTest(unittest.TestCase):
         # The second thread is held while the first one runs: it waits 5 ms each time.
         self.assertGreater(row["wait_ns"], 0.9 * self.ROUNDS * 5 * MS, row)
         self.assertGreater(add(threads, "blocks"), 0)
+
+class SyscallGateTest(GhostTest):
+    """The same where ghostd stops tasks at each of their system calls: such stops end no run, and begin no wait."""
+
+    GATE = "syscall"
+    SLACK = 0.6  # a stop costs something, and known_load asks for its time all the time
 
 
 def run(*words, **env):

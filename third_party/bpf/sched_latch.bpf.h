@@ -16,6 +16,7 @@ struct task_times {
   __u64 runnable_ns; /* since when it waits; 0: it does not */
   __u64 latched_ns;  /* since when it waits for its CPU to switch to it; 0: it does not */
   __u64 granted;     /* latched, and has not blocked or stopped since: what it runs is its own code */
+  __u64 carried_ns;  /* schedrun: what it ran before a stop that was not its gate */
 };
 
 DEFINE_TASKS(struct task_times, 0)
@@ -25,7 +26,7 @@ static always_inline struct task_times *make_times(struct task_struct *task) {
   if (!times || times->pid == task->pid) return times;
   if (times->runnable_ns || times->granted) count_lost();
   times->pid = task->pid;
-  times->runnable_ns = times->latched_ns = times->granted = 0;
+  times->runnable_ns = times->latched_ns = times->granted = times->carried_ns = 0;
   return times;
 }
 

@@ -93,8 +93,8 @@ static always_inline void switched_out(struct task_struct *prev, __u64 state, __
     task->pid = 0;
     return;
   }
-  bool waits = !state || ((state & STATE_TRACED) && is_held_by_ghostd(prev) && is_gate_stop(prev));
-  if (waits) return;
+  /* In a stop it waits for ghostd. */
+  if (!state || ((state & STATE_TRACED) && is_held_by_ghostd(prev))) return;
   count_share(task->nice, task->run_ns, task->wait_ns);
   task->run_ns = task->wait_ns = 0;
   task->since_ns = 0;

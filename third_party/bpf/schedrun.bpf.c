@@ -20,21 +20,28 @@ int schedrun_waking(__u64 *ctx) {
   return 0;
 }
 
-/* Whether what ends here was a run of the task's own. */
-static always_inline bool was_own(struct task_struct *prev, __u64 state, __u64 now) {
-  if (!prev->ptrace || !is_held_by_ghostd(prev)) return 1;
+/* What of a run that ends here was the task's own, in ns; 0: nothing, or the run is not over. `ns`: since the switch.
+ */
+static always_inline __u64 own_run(struct task_struct *prev, __u64 state, __u64 now, __u64 ns) {
+  if (!prev->ptrace || !is_held_by_ghostd(prev)) return ns;
   struct task_times *times = find_slot(prev);
   bool granted = times && times->granted;
-  if (times) times->runnable_ns = times->latched_ns = 0;
+  if (granted && (state & STATE_TRACED) && !is_gate_stop(prev)) {
+    times->carried_ns += ns; /* ghostd lets it go on at once */
+    return 0;
+  }
+  if (granted) {
+    ns += times->carried_ns;
+    times->runnable_ns = times->latched_ns = times->carried_ns = 0;
+  }
   if (state & STATE_DEAD) {
     forget_times(prev);
   } else if (state & STATE_TRACED) {
-    if (granted && !is_gate_stop(prev)) return 0; /* goes on at once */
     stopped_at(prev, now);
   } else if (state && times) {
     times->granted = 0;
   }
-  return granted;
+  return granted ? ns : 0;
 }
 
 SEC("tp_btf/sched_switch")
@@ -48,8 +55,8 @@ int schedrun_switch(__u64 *ctx) {
   *last = now;
   if (!is_selected(prev)) return 0;
   __u64 state = state_of_prev(ctx);
-  if (!was_own(prev, state, now) || !since) return 0;
+  __u64 ns = own_run(prev, state, now, since ? now - since : 0);
   /* A stop is nothing that a task does by itself. */
-  count_ns(state && !(state & STATE_TRACED) ? TOOL_RUN_BLOCKED : TOOL_RUN_PREEMPTED, now - since);
+  if (ns) count_ns(state && !(state & STATE_TRACED) ? TOOL_RUN_BLOCKED : TOOL_RUN_PREEMPTED, ns);
   return 0;
 }
