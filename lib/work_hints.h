@@ -15,6 +15,13 @@
 
 namespace ghost {
 
+// What has become of the work of a class so far: of finished pieces. A policy counts, in memory that the class has.
+struct WorkStatistics {
+  int64_t pieces = 0;
+  int64_t late = 0;     // done after their deadlines
+  int64_t exec_ns = 0;  // on CPUs, all of them
+};
+
 struct WorkHint {
   bool has_work = true;     // false: it may be runnable for the kernel, but has nothing to do
   bool repeating = false;   // its work comes anew each `period_ns` (else once)
@@ -23,6 +30,8 @@ struct WorkHint {
   Time deadline;            // Time::Infinite(): none
   int64_t exec_ns = 0;      // how long a piece of its work takes, as the application estimates; 0: unknown
   int64_t period_ns = 0;    // of repeating work; 0: none
+  // Of its class, whichever task does the work; valid while its task is. Null: nobody keeps any.
+  WorkStatistics* statistics = nullptr;
 };
 
 class HintSource {

@@ -21,6 +21,11 @@ int64_t SaturatedSum(int64_t a, int64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? kNever : sum;
 }
 
+// ns of a piece of work; 0: unknown.
+int64_t MeanOf(const WorkStatistics* statistics) {
+  return statistics == nullptr || statistics->pieces == 0 ? 0 : statistics->exec_ns / statistics->pieces;
+}
+
 }  // namespace
 
 EdfPolicy::EdfPolicy(const PolicyConfig& config, const Options& options)
@@ -160,15 +165,16 @@ void EdfPolicy::OnHint(Task* task, const WorkHint& hint, Time now) {
 }
 
 void EdfPolicy::StartPiece(Task* task) {
-  const Statistics& past = task->statistics;
   task->elapsed_ns = 0;
-  task->estimate_ns = task->hint.exec_ns != 0 ? task->hint.exec_ns : past.pieces != 0 ? past.exec_ns / past.pieces : 0;
+  task->estimate_ns = task->hint.exec_ns != 0 ? task->hint.exec_ns : MeanOf(task->hint.statistics);
 }
 
 void EdfPolicy::FinishPiece(Task* task, Time now) {
-  ++task->statistics.pieces;
-  task->statistics.late += now > task->hint.deadline ? 1 : 0;
-  task->statistics.exec_ns += task->elapsed_ns;
+  WorkStatistics* of_class = task->hint.statistics;
+  if (of_class == nullptr) return;
+  ++of_class->pieces;
+  of_class->late += now > task->hint.deadline ? 1 : 0;
+  of_class->exec_ns += task->elapsed_ns;
 }
 
 void EdfPolicy::OnAffinityChanged(Task* task) {
@@ -241,14 +247,14 @@ bool EdfPolicy::Give(Plan<Task>& plan, int cpu, const Task* running) {
 void EdfPolicy::Describe(const Task& task, std::string* line) const {
   constexpr const char* kPlaces[] = {"", "", ", no work", ", no work until the next pass", "", ", no work"};
   const auto text = [](int64_t ns) { return absl::FormatDuration(absl::Nanoseconds(ns)); };
-  const Statistics& past = task.statistics;
   absl::StrAppend(line, " qos ", task.hint.qos, ", class ", task.hint.work_class,
                   kPlaces[static_cast<int>(task.place)]);
   if (task.hint.deadline != Time::Infinite()) absl::StrAppend(line, ", deadline ", task.hint.deadline.ns());
   absl::StrAppend(line, ", ran ", text(task.elapsed_ns));
   if (task.estimate_ns != 0) absl::StrAppend(line, " of ", text(task.estimate_ns));
-  if (past.pieces != 0) {
-    absl::StrAppend(line, "; ", past.pieces, " done, ", past.late, " late, mean ", text(past.exec_ns / past.pieces));
+  if (const WorkStatistics* of_class = task.hint.statistics; of_class != nullptr && of_class->pieces != 0) {
+    absl::StrAppend(line, "; of its class ", of_class->pieces, " done, ", of_class->late, " late, mean ",
+                    text(MeanOf(of_class)));
   }
 }
 

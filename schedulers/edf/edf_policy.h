@@ -10,8 +10,8 @@
 //   * A task without work ("has_work" is false) gets no CPU although the kernel would let it run: its application
 //     polls. Its CPU is taken away. If its work is repeating, it has work again at once, to be done within its period,
 //     and its application is told so.
-//   * The estimate is the application's; or, where it gives none, the mean of what the task's work has taken so far. It
-//     doubles whenever a piece of work has used it up.
+//   * The estimate is the application's; or, where it gives none, the mean of what work of its class has taken so far,
+//     whichever task did it. It doubles whenever a piece of work has used it up.
 //
 // A task without hints has quality of service 0, no deadline (later than every other one) and always work: such tasks
 // run in the order of their coming, until they block.
@@ -72,13 +72,6 @@ class EdfPolicy {
     }
   };
 
-  // Of a task's finished pieces of work.
-  struct Statistics {
-    int64_t pieces = 0;
-    int64_t late = 0;  // done after their deadline
-    int64_t exec_ns = 0;
-  };
-
   using Link = boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
   using ListLink = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
   struct Task : TaskBase {
@@ -92,9 +85,8 @@ class EdfPolicy {
     Time since;               // kRunning, kLeaving: up to when elapsed_ns counts
     int64_t elapsed_ns = 0;   // on CPUs, of this piece of work
     int64_t estimate_ns = 0;  // of this piece of work; 0: unknown
-    Statistics statistics;
-    Link link;           // kWaiting, kRunning: with hints
-    ListLink list_link;  // the same without; kDone, kLeaving
+    Link link;                // kWaiting, kRunning: with hints
+    ListLink list_link;       // the same without; kDone, kLeaving
     // Neither a deadline nor a quality of service above others'.
     bool is_last() const { return key.service == ~uint64_t{0} && key.when_ns == INT64_MAX; }
   };

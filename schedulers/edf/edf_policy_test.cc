@@ -31,6 +31,7 @@ class EdfTest : public testing::Test {
     run_.Hint(id, hint);
   }
 
+  WorkStatistics statistics_;  // of the class of tests that give it to their hints
   EdfPolicy policy_;
   PlanRunner<EdfPolicy> run_;
 };
@@ -213,19 +214,34 @@ TEST_F(EdfTest, AnEstimateDoublesWhenItIsUsedUp) {
   EXPECT_EQ(task.estimate_ns, 100);
 }
 
-TEST_F(EdfTest, WithoutAnEstimateTheMeanSoFar) {
-  NewWith(1, Deadline(1000));
+TEST_F(EdfTest, WithoutAnEstimateTheMeanOfItsClassSoFar) {
+  const auto of_class = [&](WorkHint hint) {
+    hint.statistics = &statistics_;
+    return hint;
+  };
+  NewWith(1, of_class(Deadline(1000)));
   const EdfPolicy::Task& task = *run_.task(1);
   EXPECT_EQ(task.estimate_ns, 0);
   for (int64_t ns : {100, 300, 1400}) {
     run_.Pass();
     run_.Advance(ns);
-    run_.Hint(1, {.has_work = false, .deadline = Time::Infinite()});
-    run_.Hint(1, Deadline(1000));
+    run_.Hint(1, of_class({.has_work = false, .deadline = Time::Infinite()}));
+    run_.Hint(1, of_class(Deadline(1000)));
   }
   EXPECT_EQ(task.estimate_ns, 600);
-  EXPECT_EQ(task.statistics.pieces, 3);
-  EXPECT_EQ(task.statistics.late, 1);
+  EXPECT_EQ(statistics_.pieces, 3);
+  EXPECT_EQ(statistics_.late, 1);
+  // Another one of the class has it, too; who goes over to another class has left it.
+  NewWith(2, of_class(Deadline(1000)));
+  EXPECT_EQ(run_.task(2)->estimate_ns, 600);
+  WorkStatistics other;
+  WorkHint hint = Deadline(1000);
+  hint.statistics = &other;
+  run_.Hint(1, hint);
+  EXPECT_EQ(task.estimate_ns, 0);
+  EXPECT_EQ(statistics_.pieces, 4);
+  run_.Hint(1, {.has_work = false});
+  EXPECT_EQ(other.pieces, 1);
 }
 
 TEST_F(EdfTest, ExtremeHints) {
@@ -269,13 +285,17 @@ TEST_F(EdfTest, DumpSaysWhatIsKnownOfATask) {
   };
   run_.New(1);
   EXPECT_EQ(line(1), " qos 0, class 0, ran 0");
-  run_.Hint(1, {.qos = 3, .work_class = 2, .deadline = Time::FromNanoseconds(1'000'002'000), .exec_ns = 4000});
+  WorkHint hint = {.qos = 3, .work_class = 2, .deadline = Time::FromNanoseconds(1'000'002'000), .exec_ns = 4000};
+  hint.statistics = &statistics_;
+  run_.Hint(1, hint);
   run_.Pass();
   run_.Advance(3000);
-  run_.Hint(1, {.has_work = false, .qos = 3, .work_class = 2, .deadline = Time::Infinite()});
-  EXPECT_EQ(line(1), " qos 3, class 2, no work, ran 3us of 4us; 1 done, 1 late, mean 3us");
+  hint.has_work = false;
+  hint.deadline = Time::Infinite();
+  run_.Hint(1, hint);
+  EXPECT_EQ(line(1), " qos 3, class 2, no work, ran 3us of 4us; of its class 1 done, 1 late, mean 3us");
   run_.Hint(1, {.deadline = Time::FromNanoseconds(1'000'009'000)});
-  EXPECT_EQ(line(1), " qos 0, class 0, deadline 1000009000, ran 0 of 3us; 1 done, 1 late, mean 3us");
+  EXPECT_EQ(line(1), " qos 0, class 0, deadline 1000009000, ran 0");
 }
 
 // -- As the public implementation orders them --

@@ -17,6 +17,7 @@ constexpr int kWriteTries = 3;
 
 ClientTable::ClientTable(PrioTable table) : table_(std::move(table)) {
   items_.resize(static_cast<size_t>(table_.NumItems()));
+  statistics_.resize(static_cast<size_t>(table_.NumClasses()));
 }
 
 void ClientTable::Add(ClientTask* task) {
@@ -76,7 +77,9 @@ void ClientTable::Tell(HintSource::Visitor* visitor, int index, bool announced) 
   struct work_class work_class;
   const bool has_class = copy.wcid < static_cast<uint32_t>(table_.NumClasses());
   if (has_class) work_class = table_.ReadClass(static_cast<int>(copy.wcid));
-  visitor->OnHint(item.task->gtid, ToWorkHint(copy, has_class ? &work_class : nullptr, wall_clock_ahead_ns_));
+  WorkHint hint = ToWorkHint(copy, has_class ? &work_class : nullptr, wall_clock_ahead_ns_);
+  if (has_class) hint.statistics = &statistics_[copy.wcid];
+  visitor->OnHint(item.task->gtid, hint);
 }
 
 int ClientTable::TellChanges(HintSource::Visitor* visitor, int budget, int64_t wall_clock_ahead_ns) {

@@ -77,6 +77,7 @@ class ClientTable {
 
   PrioTable table_;
   std::vector<Item> items_;
+  std::vector<WorkStatistics> statistics_;  // by class
   absl::flat_hash_map<int64_t, ClientTask*> by_gtid_;
   absl::flat_hash_map<pid_t, ClientTask*> by_own_tid_;
   int to_scan_ = 0;  // items that a look at all of them has not come to yet

@@ -5,7 +5,8 @@
 namespace ghost::sim {
 
 void HintBoard::Write(Tid tid, const WorkHint& hint) {
-  hints_[tid] = hint;
+  WorkHint& written = hints_[tid] = hint;
+  written.statistics = &statistics_[hint.work_class];
   ++changes_;
   for (SimHintSource* source : sources_) source->OnWrite(tid);
 }

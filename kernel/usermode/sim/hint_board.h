@@ -6,6 +6,7 @@
 #define GHOST_KERNEL_USERMODE_SIM_HINT_BOARD_H_
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -30,6 +31,7 @@ class HintBoard {
  private:
   friend class SimHintSource;
   absl::flat_hash_map<Tid, WorkHint> hints_;
+  std::map<uint32_t, WorkStatistics> statistics_;  // by class: where they are, they stay
   std::vector<SimHintSource*> sources_;
   uint32_t changes_ = 0;
 };
