@@ -2,8 +2,7 @@
 // schedules every CPU, satellite agents that hold the other CPUs, and the hand-off of the global agent from CPU to CPU.
 // CentralizedRuntime<Policy> (lib/centralized_runtime.h) adds the schedule pass.
 //
-// The global agent's CPU runs no tasks. When another class wants that CPU, or it is taken away, the global agent moves
-// to another one:
+// The global agent's CPU runs no tasks. When another class wants that CPU, the global agent moves to another one:
 //
 //   old   offers itself to an heir, takes that CPU out of the plan, pings its agent, and goes on scheduling;
 //   heir  (its task, if any, is off the CPU now) says that it is awake, and waits;
@@ -11,6 +10,9 @@
 //
 // So messages are read all the time, and each task's state has one owner: whoever global_cpu() names. An offer that is
 // not answered in time is withdrawn.
+//
+// A CPU that goes offline takes its agent along. If that is the global one, nothing is scheduled until the CPU is back:
+// whoever noticed would have to be awake, and satellites sleep. Nothing is lost meanwhile.
 //
 // Threads: lib/runtime_base.h says it. Everything protected belongs to the global agent, but for SatelliteStep.
 #ifndef GHOST_LIB_CENTRALIZED_BASE_H_

@@ -5,7 +5,8 @@
 //   * It queues at the back. In front go: a task that was preempted (it was not done), one woken from a wait that
 //     others may depend on (not deferrable: not a timer, futex or poll), and one that was chosen but did not get on the
 //     CPU.
-//   * No time slice; sched_yield sends it to the back.
+//   * No time slice; sched_yield sends it to the back. Who never blocks has the CPU for ever, and so have two who wake
+//     each other for ever: one of them goes in front each time.
 //
 // Pure: see lib/policy.h, which also says who calls it.
 #ifndef GHOST_SCHEDULERS_FIFO_PER_CPU_FIFO_POLICY_H_
