@@ -112,13 +112,17 @@ class FakeHints : public HintSource {
     for (const auto& [gtid, hint] : std::exchange(pending, {})) visitor->OnHint(gtid, hint);
     return std::exchange(content, true);
   }
-  Time NextPoll(Time) override { return next_poll; }
+  Time NextPoll(Time, bool in_use) override {
+    asked_in_use = in_use;
+    return next_poll;
+  }
   void Upkeep() override { log.push_back("upkeep"); }
   void SetHasWork(int64_t gtid) override { log.push_back(absl::StrCat("work ", gtid >> 41)); }
 
   std::vector<std::pair<int64_t, WorkHint>> pending;
   bool content = true;
   Time next_poll = Time::Infinite();
+  bool asked_in_use = false;
   std::vector<std::string> log;
 };
 
@@ -150,6 +154,7 @@ TEST_F(CentralizedTest, HintsThatComeWithoutAMessageAreNotSleptThrough) {
   hints->next_poll = Time::FromNanoseconds(500'000);
   EXPECT_EQ(Step(100'000), StepResult::kYielded);
   EXPECT_EQ(mock_->timer().when_ns, 500'000);
+  EXPECT_FALSE(hints->asked_in_use);  // all sleep
   mock_->ResetCalls();
   EXPECT_EQ(Step(500'000), StepResult::kYielded);
   EXPECT_EQ(mock_->calls().Total(), 0);  // the time is now: no sleep
@@ -160,6 +165,12 @@ TEST_F(CentralizedTest, HintsThatComeWithoutAMessageAreNotSleptThrough) {
   hints->next_poll = Time::FromNanoseconds(900'000);
   EXPECT_EQ(Step(700'000), StepResult::kYielded);
   EXPECT_EQ(mock_->timer().when_ns, 900'000);
+  RunOn(1, kB);
+  Step(800'000);
+  EXPECT_TRUE(hints->asked_in_use);
+  // That the timer has gone off is no reason to stay awake.
+  mock_->Post(CpuTimerExpired{.cpu = 0});
+  EXPECT_EQ(Step(880'000), StepResult::kYielded);
 }
 
 TEST_F(CentralizedTest, DumpSaysWhoRunsWhere) {

@@ -49,6 +49,7 @@ template <typename Policy>
 // False: the first message is one that upkeep has to handle before any that follow.
 template <typename Policy>
 [[gnu::always_inline]] inline bool CentralizedRuntime<Policy>::Drain(CpuState& c, Time now) {
+  uint32_t alarms = 0;  // that the timer has gone off is not that something has happened
   const Drained drained = DrainMessages(queue(), [&]<typename M>(const M& message, uint32_t seqnum) {
     if constexpr (kConcernsTask<M>) {
       Task* task = keeper_.Find(message.gtid);
@@ -63,10 +64,12 @@ template <typename Policy>
       On(c, task, message, now);
     } else if constexpr (std::is_same_v<M, CpuAvailable> || std::is_same_v<M, CpuBusy>) {
       OnCpuMessage(message.cpu, std::is_same_v<M, CpuAvailable>, now);
+    } else if constexpr (std::is_same_v<M, CpuTimerExpired>) {
+      ++alarms;
     }
   });
   loop_meter_.MessagesRead();
-  handled_ = drained.messages;
+  handled_ = drained.messages - alarms;
   if (drained.messages != 0) {
     c.counters.messages.Add(drained.messages);
     stale_since_ = Time::Infinite();
@@ -111,7 +114,9 @@ inline StepResult CentralizedRuntime<Policy>::Rest(CpuState& c, Time now) {
     return StepResult::kPolled;
   Time until = look_again_;
   if constexpr (kHasHints) {
-    if (HintSource* source = hints(); source != nullptr) until = std::min(until, source->NextPoll(now));
+    if (HintSource* source = hints(); source != nullptr) {
+      until = std::min(until, source->NextPoll(now, runnable_.value() > 0));
+    }
   }
   return Sleep(c, barrier_, now, until, 0);
 }

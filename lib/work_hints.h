@@ -54,9 +54,11 @@ class HintSource {
   // changes. Returns false if something needs attention outside of a pass (Upkeep).
   virtual bool Poll(Visitor* visitor) = 0;
   // Until when nobody need poll: an application wakes nobody when it writes a hint. Asked by a scheduler that is about
-  // to sleep until the next message; infinite: there is nothing that could be told without one.
-  virtual Time NextPoll(Time now) {
+  // to sleep until the next message; infinite: there is nothing that could be told without one. `in_use`: a task could
+  // run; else nothing that is told would change what does.
+  virtual Time NextPoll(Time now, bool in_use) {
     (void)now;
+    (void)in_use;
     return Time::Infinite();
   }
   // What does not fit a pass.

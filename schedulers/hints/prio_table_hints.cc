@@ -123,12 +123,12 @@ bool PrioTableHints::Poll(Visitor* visitor) {
   return looking_.empty() || (++polls_ % kPollsBetweenUpkeeps != 0 && !look_is_due_);
 }
 
-Time PrioTableHints::NextPoll(Time now) {
+Time PrioTableHints::NextPoll(Time now, bool in_use) {
   Time next = Time::Infinite();
   for (const Process* process : looking_) next = std::min(next, process->next_look);
   if (now >= next) look_is_due_ = true;
   if (std::exchange(has_told_, false)) told_at_ = now;
-  if (!tables_.empty()) next = std::min(next, now + std::clamp((now - told_at_) / 8, kMinRest, kMaxRest));
+  if (in_use && !tables_.empty()) next = std::min(next, now + std::clamp((now - told_at_) / 8, kMinRest, kMaxRest));
   return next;
 }
 

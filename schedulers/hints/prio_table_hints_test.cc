@@ -141,30 +141,49 @@ TEST_F(PrioTableHintsTest, ATableThatIsNotReady) {
 
 TEST_F(PrioTableHintsTest, HowLongItNeedNotBePolled) {
   Time now = Time::Now();
-  EXPECT_EQ(hints_.NextPoll(now), Time::Infinite());
+  EXPECT_EQ(hints_.NextPoll(now, /*in_use=*/true), Time::Infinite());
   // While a table is looked for: until the next look, which Upkeep does.
   hints_.OnTaskNew(Task(1));
-  const Time look = hints_.NextPoll(now);
+  const Time look = hints_.NextPoll(now, /*in_use=*/true);
   EXPECT_GT(look, now);
   EXPECT_LE(look, Time::Now() + PrioTableHints::kMaxPause);
   EXPECT_TRUE(hints_.Poll(&recorder_));
-  EXPECT_EQ(hints_.NextPoll(look), look);
+  EXPECT_EQ(hints_.NextPoll(look, /*in_use=*/true), look);
   EXPECT_FALSE(hints_.Poll(&recorder_));
   PrioTableHelper client(1, 1);
   Name(client, 0, Task(1));
   EXPECT_TRUE(Run([&] { return recorder_.TakeCount() > 0; }));
   // With a table: soon after it has told something, less often when it is quiet.
   now = Time::Now();
-  EXPECT_EQ(hints_.NextPoll(now), now + PrioTableHints::kMinRest);
+  EXPECT_EQ(hints_.NextPoll(now, /*in_use=*/true), now + PrioTableHints::kMinRest);
   now = now + absl::Milliseconds(4);
-  EXPECT_EQ(hints_.NextPoll(now), now + absl::Microseconds(500));
+  EXPECT_EQ(hints_.NextPoll(now, /*in_use=*/true), now + absl::Microseconds(500));
   now = now + absl::Hours(4);
-  EXPECT_EQ(hints_.NextPoll(now), now + PrioTableHints::kMaxRest);
+  EXPECT_EQ(hints_.NextPoll(now, /*in_use=*/true), now + PrioTableHints::kMaxRest);
   client.MarkIdle(0);
   EXPECT_EQ(Poll(), 1);
-  EXPECT_EQ(hints_.NextPoll(now), now + PrioTableHints::kMinRest);
+  EXPECT_EQ(hints_.NextPoll(now, /*in_use=*/true), now + PrioTableHints::kMinRest);
+  // While all tasks sleep, nothing that it says would change what runs.
+  EXPECT_EQ(hints_.NextPoll(now, /*in_use=*/false), Time::Infinite());
   hints_.OnTaskGone(Task(1));
-  EXPECT_EQ(hints_.NextPoll(now), Time::Infinite());
+  EXPECT_EQ(hints_.NextPoll(now, /*in_use=*/true), Time::Infinite());
+}
+
+TEST_F(PrioTableHintsTest, StatisticsAreOfAClassWhoeverDoesItsWork) {
+  PrioTableHelper client(3, 2);
+  const auto of = [&](int64_t task) { return recorder_.Last(Task(task))->statistics; };
+  for (int64_t task : {1, 2, 3}) hints_.OnTaskNew(Task(task));
+  for (int i : {0, 1, 2}) Name(client, i, Task(i + 1), /*wcid=*/i < 2 ? 1 : 0);
+  EXPECT_EQ(Poll(), 3);
+  EXPECT_NE(of(1), nullptr);
+  EXPECT_EQ(of(2), of(1));
+  EXPECT_NE(of(3), of(1));
+  client.MarkRunnable(2, /*wcid=*/1, absl::Milliseconds(1));
+  EXPECT_EQ(Poll(), 1);
+  EXPECT_EQ(of(3), of(1));
+  client.MarkRunnable(2, /*wcid=*/17, absl::Milliseconds(1));  // there is none
+  EXPECT_EQ(Poll(), 1);
+  EXPECT_EQ(of(3), nullptr);
 }
 
 TEST_F(PrioTableHintsTest, AnItemMaySpeakForAnother) {
