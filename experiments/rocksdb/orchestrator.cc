@@ -120,6 +120,10 @@ absl::StatusOr<RunResults> Orchestrator::Close() {
   for (const auto& network : networks_) {
     results.lateness.Merge(network->lateness());
     until = std::max(until, network->noticed_until());
+    for (Request request; network->Receive(network->noticed_until(), &request);) {
+      if (request.arrival < window_.measure_from) continue;
+      results.unfinished.Add(Time::NanosecondsBetween(request.arrival, request.received));
+    }
   }
   for (const auto& worker : workers_) {
     results.stats.Merge(worker->stats());

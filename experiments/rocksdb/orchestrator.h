@@ -57,9 +57,9 @@ struct RunResults {
   int64_t measured_ns = 0;  // from measure_from to the end of the arrivals
   uint64_t arrived = 0;     // in that time
   uint64_t failed = 0;      // requests that the database could not serve, at any time
+  Latencies unfinished;     // how long those that no worker got had waited in the end; their number with it
 
   uint64_t finished() const { return stats.count(); }
-  uint64_t unfinished() const { return arrived - finished(); }
 };
 
 class Orchestrator {

@@ -119,7 +119,8 @@ RunResults RunFor(const Case& c, Orchestrator& orchestrator, const FakeHandler& 
   RunResults results = *orchestrator.Close();
   EXPECT_EQ(results.measured_ns, absl::ToInt64Nanoseconds(measured));
   EXPECT_EQ(results.arrived, Scheduled(c, start, start + discard, end));
-  EXPECT_EQ(results.unfinished(), 0u);
+  EXPECT_EQ(results.finished(), results.arrived);
+  EXPECT_EQ(results.unfinished.count(), 0u);
   return results;
 }
 
@@ -191,6 +192,11 @@ TEST_P(OrchestratorTest, WhatIsNotDoneInTheEndIsUnfinished) {
   // Each takes 20 ms of a worker, who has so many of those until now.
   const double turns = absl::ToDoubleMilliseconds(Time::Now() - start) / 20 + 1;
   EXPECT_LE(static_cast<double>(results.finished()), GetParam().workers * turns);
+  EXPECT_EQ(results.finished() + results.unfinished.count(), results.arrived);
+  EXPECT_LE(results.unfinished.max_ns(), 300'000'000u);
+  if (GetParam().workers < 10) {
+    EXPECT_GE(results.unfinished.max_ns(), 100'000'000u) << "a third of them is done, at most";
+  }
 }
 
 TEST_P(OrchestratorTest, AnEarlyEndMeasuresWhatThereWas) {

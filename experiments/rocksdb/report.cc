@@ -81,12 +81,14 @@ Table Distribution(const RunResults& results) {
 std::string Summary(const ExperimentOptions& options, const RunResults& results) {
   const auto us = [](uint64_t ns) { return static_cast<double>(ns) / 1e3; };
   const Latencies& late = results.lateness;
+  const std::string waiting =
+      results.unfinished.count() == 0 ? "" : absl::StrFormat(" after up to %.3f us", us(results.unfinished.max_ns()));
   return absl::StrFormat(
       "%s, %s, %d workers: %.3f s measured\n"
-      "Offered %.0f req/s, achieved %.1f req/s; %d arrived, %d of them unfinished\n"
+      "Offered %.0f req/s, achieved %.1f req/s; %d arrived, %d of them unfinished%s\n"
       "Load generators' lateness: 50%% %.3f us, 99%% %.3f us, max %.3f us\n",
       AbslUnparseFlag(options.scheduler), options.WaitType(), options.num_workers, Seconds(results), options.throughput,
-      AchievedPerSecond(results), results.arrived, results.unfinished(), us(late.percentile_ns(0.5)),
+      AchievedPerSecond(results), results.arrived, results.unfinished.count(), waiting, us(late.percentile_ns(0.5)),
       us(late.percentile_ns(0.99)), us(late.max_ns()));
 }
 
@@ -145,7 +147,8 @@ std::string ToJson(const ExperimentOptions& options, const RunResults& results, 
   json["offered_per_s"] = options.throughput;
   json["achieved_per_s"] = std::round(AchievedPerSecond(results) * 10) / 10;
   json["arrived"] = results.arrived;
-  json["unfinished"] = results.unfinished();
+  json["unfinished"] = results.unfinished.count();
+  json["unfinished_waited_ns"] = {{"p50", results.unfinished.percentile_ns(0.5)}, {"max", results.unfinished.max_ns()}};
   json["generator"]["lateness_ns"] = {
       {"p50", late.percentile_ns(0.5)}, {"p99", late.percentile_ns(0.99)}, {"max", late.max_ns()}};
   json["requests"]["all"] = StagesJson(results, all);

@@ -27,6 +27,7 @@ RunResults Ten() {
   results.measure_from = start;
   results.measured_ns = 2'000'000'000;
   results.arrived = 11;
+  results.unfinished.Add(12'345);
   return results;
 }
 
