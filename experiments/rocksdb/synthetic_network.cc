@@ -39,7 +39,8 @@ bool SyntheticNetwork::Receive(Time now, Request* request) {
       .kind = range ? RequestKind::kRange : RequestKind::kGet,
       .key = Below(range ? options_.range_keys : options_.get_keys, static_cast<uint32_t>(random)),
       .arrival = received_.next(),
-      .received = now,
+      // It may have been noticed by another thread since the receiver looked at its clock.
+      .received = std::max(now, received_.next()),
   };
   received_.Advance();
   ++received_count_;
