@@ -3,7 +3,7 @@
 
 Its files are in the folder of the ghostfs that it is given, or of its fake ghostd. $FAKE_SECONDS divides every
 duration; $FAKE_CAPACITY is how many requests per second "rocksdb" serves; $FAKE_DIES names a program that kills itself
-once it is ready, $FAKE_SILENT one that never gets ready.
+once it is ready, $FAKE_REFUSES one that may not run.
 """
 import json
 import os
@@ -23,8 +23,8 @@ def seconds(text: str) -> float:
 
 
 def ready(stream, line: str) -> None:
-    if os.environ.get("FAKE_SILENT") == NAME:
-        stop_or(LIFE_S)
+    if os.environ.get("FAKE_REFUSES") == NAME:
+        sys.exit(print(f"{NAME}: not allowed\nhint: be root", file=sys.stderr) or 4)
     print(line, file=stream, flush=True)
     if os.environ.get("FAKE_DIES") == NAME:
         os.kill(os.getpid(), signal.SIGKILL)

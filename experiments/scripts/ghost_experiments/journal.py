@@ -233,13 +233,24 @@ def undo_dead_runs(directory: str | None = None, wait: bool = False) -> list[str
     return undone
 
 
+def _entries_of_runs(directory: str) -> list[list[dict[str, Any]]]:
+    """Of every journal that is there."""
+    found = []
+    for name in os.listdir(directory) if os.path.isdir(directory) else []:
+        if name.endswith(".journal"):
+            try:
+                found.append(read(os.path.join(directory, name)))
+            except FileNotFoundError:
+                continue
+    return [entries for entries in found if entries]
+
+
+def living_runs(directory: str | None = None) -> list[int]:
+    """The scripts that are at work, this one not among them."""
+    pids = [entries[0]["pid"] for entries in _entries_of_runs(directory or state_directory())]
+    return [pid for pid in pids if procfs.lives(pid) and pid != os.getpid()]
+
+
 def _being_undone(directory: str) -> bool:
     """Whether there is a journal whose run is dead."""
-    for name in os.listdir(directory) if os.path.isdir(directory) else []:
-        try:
-            entries = read(os.path.join(directory, name)) if name.endswith(".journal") else []
-        except FileNotFoundError:
-            continue
-        if entries and not procfs.lives(entries[0]["pid"]):
-            return True
-    return False
+    return any(not procfs.lives(entries[0]["pid"]) for entries in _entries_of_runs(directory))

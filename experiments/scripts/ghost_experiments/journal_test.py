@@ -103,10 +103,12 @@ class JournalTest(Case):
     def test_the_next_run_undoes_a_dead_one_and_leaves_a_living_one(self):
         dead, living = os.path.join(self.top, "dead"), os.path.join(self.top, "living")
         first, _ = self.dying_run(dead)
-        _, path = self.dying_run(living)
+        second, path = self.dying_run(living)
         self.assertEqual(journal.undo_dead_runs(self.state), [])
+        self.assertEqual(set(journal.living_runs(self.state)), {first.pid, second.pid})
         first.stdin.close()
         first.wait()
+        self.assertEqual(journal.living_runs(self.state), [second.pid])
         self.assertTrue(os.path.isdir(dead))
         self.assertEqual(len(journal.undo_dead_runs(self.state)), 1)
         self.assertFalse(os.path.exists(dead))

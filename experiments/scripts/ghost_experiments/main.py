@@ -224,13 +224,15 @@ def _new_directory(name: str) -> str:
 
 def measure(store: Store, options: argparse.Namespace) -> int:
     describe_plan(setup_of(store.config))
+    for pid in journal.living_runs():
+        print(f"note: another run is at work (pid {pid}): they measure each other, too", file=sys.stderr)
     run = Run(store, options)
     try:
         run.all_points()
-    except (ExperimentError, Interrupted) as error:
-        print(f"stopped: finished points are in {store.directory}; go on with --resume {store.directory}",
+    except (ExperimentError, Interrupted):
+        print(f"stopped with {len(store.records())} points done; go on with --resume {store.directory}",
               file=sys.stderr)
-        raise error
+        raise
     finally:
         run.close()
         write_report(store, not options.no_report)

@@ -47,7 +47,7 @@ class PartFailed(ExperimentError):
     def ended(child: "Child") -> "PartFailed":
         """With its exit code, where that says what is wrong: no kernel, no permission, busy."""
         code = child.process.returncode
-        return PartFailed(child.how_it_ended(), "", code if code in (NO_KERNEL, PERMISSION, BUSY) else FAILED)
+        return PartFailed(child.how_it_ended(), child.hint(), code if code in (NO_KERNEL, PERMISSION, BUSY) else FAILED)
 
 
 @dataclasses.dataclass
@@ -66,9 +66,16 @@ class Child:
         return self.output["stdout"].decode(errors="replace")
 
     def last_words(self) -> str:
-        lines = self.output["stderr"].decode(errors="replace").strip().splitlines()
-        lines = [line for line in lines if not line.endswith(": ready")]
+        lines = [line for line in self._errors() if not line.endswith(": ready") and not line.startswith("hint: ")]
         return " / ".join(lines[-3:])
+
+    def hint(self) -> str:
+        """The last that it gave."""
+        hints = [line.removeprefix("hint: ") for line in self._errors() if line.startswith("hint: ")]
+        return hints[-1] if hints else ""
+
+    def _errors(self) -> list[str]:
+        return self.output["stderr"].decode(errors="replace").strip().splitlines()
 
     def how_it_ended(self) -> str:
         code = self.process.returncode

@@ -75,10 +75,19 @@ class RunTest(RunCase):
         self.assertEqual(code, 0, err)
         self.assertIn(f"report: {place}/report.html", out)
 
+    def test_what_a_part_says_is_passed_on(self):
+        for refusing in ("ghostd", "agent_shinjuku", "rocksdb"):
+            code, _, err = self.run_script("ghost", "--loads", "100", "--scale", "auto", "--output",
+                                           os.path.join(self.top, refusing), FAKE_REFUSES=refusing)
+            self.assertEqual(code, 4, err)
+            self.assertIn(f"\nshinjuku_shenango: {refusing} ended with exit code 4: {refusing}: not allowed\n"
+                          "hint: be root\n", err)
+            self.assert_nothing_left()
+
     def test_finished_points_are_not_run_again(self):
         code, _, err = self.whole("cfs", "ghost", "--loads", "100,200", FAKE_DIES="ghostd")
         self.assertEqual(code, 1, err)
-        self.assertIn(f"go on with --resume {self.output}", err)
+        self.assertIn(f"stopped with 2 points done; go on with --resume {self.output}", err)
         points = os.path.join(self.output, "points")
         self.assertEqual(sorted(os.listdir(points)), ["cfs-100.json", "cfs-200.json"])
         self.assertEqual(len(self.results()["points"]), 2)
