@@ -91,6 +91,13 @@ def _summary(records: list[dict[str, Any]], linux: str) -> str:
                    "lowest load, /s", "there: median / p99, us"], rows)
 
 
+def _left_over(data: dict[str, Any]) -> str:
+    """Requests that were not served by the end, and how long they had waited: they are in no latency."""
+    waited_ns = data.get("unfinished_waited_ns", {}).get("p50")
+    return number(data["unfinished"], 0) + (
+        f" (half of them for {waited_ns / 1000:,.0f} us)" if data["unfinished"] and waited_ns is not None else "")
+
+
 def _points(records: list[dict[str, Any]], system: str, batch: bool) -> str:
     rows = []
     for record in (record for record in records if record["system"] == system):
@@ -98,9 +105,10 @@ def _points(records: list[dict[str, Any]], system: str, batch: bool) -> str:
         lateness = record["rocksdb"].get("generator", {}).get("lateness_ns", {})
         rows.append([number(point.offered_per_s, 0), number(point.achieved_per_s, 0), number(point.p50_us),
                      number(point.p99_us), number(point.p99_9_us), number(point.max_us), number(point.get_p99_us),
-                     number(lateness["p99"] / 1000 if "p99" in lateness else None)]
+                     number(lateness["p99"] / 1000 if "p99" in lateness else None), _left_over(record["rocksdb"])]
                     + ([number(point.batch_share, 3)] if batch else []))
-    return _table(["offered, /s", "achieved, /s", "p50, us", "p99", "p99.9", "max", "Get p99", "generator late, p99"]
+    return _table(["offered, /s", "achieved, /s", "p50, us", "p99", "p99.9", "max", "Get p99", "generator late, p99",
+                   "left over"]
                   + (["batch share"] if batch else []), rows)
 
 
@@ -151,6 +159,8 @@ def write(directory: str, experiment: Experiment, config: dict[str, Any], record
                                 "serve at most. Its requests take 4 us and 10 ms, on a ghost kernel."))
     for system in _systems(records):
         parts += [f"<h2>{html.escape(label_of(system, linux))}</h2>", _points(records, system, experiment.antagonist)]
+    parts.append(_paragraph("Left over: requests that were not served when the time was over. They are in no latency, "
+                            "and they are the slowest: where there are many, latencies are those of the lucky ones."))
     parts += ["<h2>What ghostd and the agents took</h2>",
               _paragraph("CPU time from /proc while requests came. A global agent polls: it has a CPU of its own, "
                          "busy at any load."), _costs(records, linux)]

@@ -106,6 +106,12 @@ class ReportTest(unittest.TestCase):
                       "<td>8.0 / 20.0</td>", text)
         self.assertIn("<td>Linux (EEVDF)</td><td>5,000</td><td>-</td><td>-</td>", text)
 
+    def test_requests_that_were_left_over_are_told(self):
+        text, page = self.page()
+        self.assertIn("<td>20,000 (half of them for 5,000 us)</td>", text)
+        self.assertIn("<td>0</td>", text)
+        self.assertIn("They are in no latency", page.text)
+
     def test_doubts(self):
         _, page = self.page()
         self.assertIn("None: percentiles are in order", page.text)

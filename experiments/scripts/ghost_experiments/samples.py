@@ -25,6 +25,7 @@ def rocksdb(offered: float = 1000.0, achieved: float | None = None, ranges: bool
     return {"program": "rocksdb", "scheduler": "cfs", "wait_type": "spin", "workers": 1, "duration_s": duration_s,
             "offered_per_s": offered, "achieved_per_s": achieved, "arrived": round(offered * duration_s),
             "unfinished": round((offered - achieved) * duration_s),
+            "unfinished_waited_ns": {"p50": 5_000_000, "max": 9_000_000},
             "generator": {"lateness_ns": {"p50": 100, "p99": 900, "max": 5000}}, "requests": requests}
 
 
