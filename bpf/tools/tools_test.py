@@ -294,6 +294,17 @@ class GhostTest(unittest.TestCase):
             ran = add(threads, "run_ns")
             self.assertLess(abs(total_ns(report["all"]) - ran), self.SLACK * ran, (ran, report["all"]))
 
+    def test_tasks_of_another_ghostd(self):
+        mount = self.mount + "_other"
+        with Process(program("ghostd"), "--mount", mount) as ghostd:
+            ghostd.expect("serving")
+            with Tool("schedrun", "-g", ghostfs=mount) as tool:
+                threads, report, _ = self.measure("schedrun", "-g")
+                self.assertGreater(add(threads, "blocks"), 0)
+                self.assertGreater(report["all"]["count"], self.ROUNDS)
+                self.assertEqual(tool.report()["all"]["count"], 0)
+            self.assertEqual(ghostd.end(signal.SIGINT)[1], 0)
+
     def test_schedghostidle(self):
         before = idle_ns(0)
         _, report, commits = self.measure("schedghostidle", "-g")
