@@ -110,7 +110,10 @@ void AgentHost::OnAnswer(Tid tid, int result) {
   if (dead_ || found == by_tid_.end()) return;
   found->second->answer = result;
   const CostModel& costs = machine_.costs();
-  ResumeAt(*found->second, machine_.now_ns() + costs.wakeup_ns + costs.context_switch_ns);
+  const int64_t switch_ns = costs.wakeup_ns + costs.context_switch_ns;
+  const int cpu = found->second->cpu;
+  ResumeAt(*found->second,
+           machine_.now_ns() + (cpu < 0 ? switch_ns : machine_.driver().cpus().KernelNs(cpu, switch_ns)));
 }
 
 uint64_t AgentHost::World() const {

@@ -14,6 +14,10 @@ TEST(CostModelTest, TheDefaultsAddUpToThePapersTable) {
   EXPECT_EQ(c.syscall_ns + c.commit_ns + c.context_switch_ns, 888);
   EXPECT_EQ(c.syscall_ns + c.commit_ns + c.ipi_send_ns, 668);
   EXPECT_EQ(c.ipi_receive_ns + c.context_switch_ns, 1064);
+  EXPECT_EQ(c.idle_receive_ns, c.ipi_receive_ns);
+  EXPECT_EQ(668 + c.ipi_travel_ns + 1064, 1772);
+  EXPECT_NEAR(static_cast<double>(1064 + 9 * c.receive_next_ns), 1821, 2);
+  EXPECT_EQ(c.cfs_switch_ns, 599);
   EXPECT_NEAR(static_cast<double>(c.syscall_ns + c.commit_ns + c.ipi_send_ns + 9 * c.commit_next_ns), 3964, 40);
 }
 
@@ -28,6 +32,18 @@ TEST(CostModelTest, Set) {
     EXPECT_NE(HintOf(status), "") << bad;
   }
   EXPECT_EQ(c.message_ns, 1);
+}
+
+TEST(CostModelTest, WholeModels) {
+  CostModel c;
+  ASSERT_TRUE(c.Set("shinjuku").ok());
+  EXPECT_EQ(c.syscall_ns + c.commit_ns + c.commit_next_ns, 0);
+  // From end to end 1993 cycles at 2.2 GHz; the parts are rounded down.
+  EXPECT_NEAR(static_cast<double>(c.ipi_send_ns + c.ipi_travel_ns + c.ipi_receive_ns), 1993 / 2.2, 3);
+  ASSERT_TRUE(c.Set("zero").ok());
+  for (const CostName& cost : kCosts) EXPECT_EQ(c.*cost.member, 0) << cost.name;
+  ASSERT_TRUE(c.Set("paper").ok());
+  for (const CostName& cost : kCosts) EXPECT_EQ(c.*cost.member, CostModel().*cost.member) << cost.name;
 }
 
 TEST(CostModelTest, Zero) {

@@ -8,8 +8,20 @@
 
 namespace ghost::sim {
 
-Cpus::Cpus(int count, EventQueue* events, Threads* threads, const CostModel* costs)
-    : events_(*events), threads_(*threads), costs_(*costs), cpus_(static_cast<size_t>(count)) {}
+Cpus::Cpus(const Topology* topology, EventQueue* events, Threads* threads, const CostModel* costs)
+    : topology_(*topology),
+      events_(*events),
+      threads_(*threads),
+      costs_(*costs),
+      cpus_(static_cast<size_t>(topology->num_cpus())) {}
+
+int64_t Cpus::KernelNs(int cpu, int64_t ns) const {
+  if (costs_.smt_percent == 0) return ns;
+  for (const int other : topology_.cpu(cpu).siblings()) {
+    if (other != cpu && cpus_[static_cast<size_t>(other)].counted_busy) return ns * (100 + costs_.smt_percent) / 100;
+  }
+  return ns;
+}
 
 int64_t Cpus::BusyNs(int cpu) const {
   const Cpu& c = cpus_[static_cast<size_t>(cpu)];
@@ -53,62 +65,74 @@ int Cpus::ChooseCpu(const Thread& thread) const {
   return std::max(best, 0);
 }
 
-void Cpus::Enqueue(Thread& thread) {
+void Cpus::AccountOrdinary(Cpu& c) {
+  if (!c.ordinary.empty()) c.ordinary.Account(threads_.RuntimeNs(c.ordinary.first()));
+}
+
+void Cpus::Stop(Thread& thread) {
+  threads_.Pause(thread);
+  thread.state = Thread::State::kRunnable;
+  thread.runnable_since_ns = events_.now_ns();
+  threads_.ReportOff(thread, OffReason::kPreempted);
+}
+
+void Cpus::Enqueue(Thread& thread, int waker_cpu) {
+  AccountOrdinary(at(thread.cpu));
+  const int64_t lag_ns = at(thread.cpu).ordinary.Lag(thread);
   thread.state = Thread::State::kRunnable;
   thread.runnable_since_ns = events_.now_ns();
   thread.cpu = ChooseCpu(thread);
   Cpu& c = at(thread.cpu);
-  c.ordinary.push_back(&thread);
-  if (c.ordinary.size() == 2) events_.Schedule(events_.now_ns() + kOrdinarySliceNs, &slice_, thread.cpu, ++c.slice);
-  Update(thread.cpu);
+  AccountOrdinary(c);
+  Thread* const running = c.ordinary.empty() || !c.ordinary.first().OnCpu() ? nullptr : &c.ordinary.first();
+  int64_t delay_ns = costs_.wakeup_ns;
+  if (c.ordinary.Add(thread, lag_ns, threads_.RuntimeNs(thread)) && running != nullptr) {
+    Stop(*running);
+    delay_ns = waker_cpu == thread.cpu ? 0 : costs_.ipi_travel_ns + KernelNs(thread.cpu, costs_.ipi_receive_ns);
+  }
+  if (c.ordinary.size() == 2) {
+    events_.Schedule(events_.now_ns() + FairQueue::kSliceNs, &slice_, static_cast<uint32_t>(thread.cpu), ++c.slice);
+  }
+  Update(thread.cpu, delay_ns);
   TellLater(thread.cpu);
 }
 
 void Cpus::Dequeue(Thread& thread) {
   Cpu& c = at(thread.cpu);
-  auto found = std::find(c.ordinary.begin(), c.ordinary.end(), &thread);
-  if (found == c.ordinary.end()) return;
+  AccountOrdinary(c);
+  if (!c.ordinary.Remove(thread)) return;
   if (thread.OnCpu()) threads_.Pause(thread);
-  c.ordinary.erase(found);
   Update(thread.cpu);
   TellLater(thread.cpu);
 }
 
-void Cpus::Update(int cpu) {
+void Cpus::Update(int cpu, int64_t delay_ns) {
   Account(cpu);
   Cpu& c = at(cpu);
   if (c.ordinary.empty()) return;
-  Thread& first = *c.ordinary.front();
+  Thread& first = c.ordinary.first();
   const bool can_run = c.online && c.ghost == nullptr && !c.agent_running && c.busy == 0;
   if (can_run && !first.OnCpu()) {
-    threads_.Resume(first, cpu, costs_.context_switch_ns);
+    threads_.Resume(first, cpu, delay_ns + KernelNs(cpu, costs_.cfs_switch_ns));
   } else if (!can_run && first.OnCpu()) {
-    threads_.Pause(first);
-    first.state = Thread::State::kRunnable;
-    first.runnable_since_ns = events_.now_ns();
-    threads_.ReportOff(first, OffReason::kPreempted);
+    Stop(first);
   }
 }
 
-void Cpus::Rotate(int cpu) {
+void Cpus::Turn(int cpu, bool yields) {
   Cpu& c = at(cpu);
   if (c.ordinary.size() < 2) return;
-  Thread& first = *c.ordinary.front();
-  if (first.OnCpu()) {
-    threads_.Pause(first);
-    first.state = Thread::State::kRunnable;
-    first.runnable_since_ns = events_.now_ns();
-    threads_.ReportOff(first, OffReason::kPreempted);
-  }
-  c.ordinary.pop_front();
-  c.ordinary.push_back(&first);
-  events_.Schedule(events_.now_ns() + kOrdinarySliceNs, &slice_, static_cast<uint32_t>(cpu), ++c.slice);
+  Thread& before = c.ordinary.first();
+  AccountOrdinary(c);
+  c.ordinary.Turn(yields);
+  if (&c.ordinary.first() != &before && before.OnCpu()) Stop(before);
+  events_.Schedule(events_.now_ns() + FairQueue::kSliceNs, &slice_, static_cast<uint32_t>(cpu), ++c.slice);
   Update(cpu);
 }
 
 void Cpus::Yield(Thread& thread) {
   if (at(thread.cpu).ordinary.size() > 1) {
-    Rotate(thread.cpu);
+    Turn(thread.cpu, /*yields=*/true);
   } else {  // it goes on, but not within this call
     threads_.Pause(thread);
     threads_.Resume(thread, thread.cpu, costs_.syscall_ns);
@@ -121,8 +145,8 @@ void Cpus::SetOnline(int cpu, bool online) {
   c.online = online;
   ++changes_;
   Update(cpu);
-  std::deque<Thread*> refugees;
-  if (!online) refugees.swap(c.ordinary);
+  const std::vector<Thread*> refugees = online ? std::vector<Thread*>() : c.ordinary.threads();
+  for (Thread* thread : refugees) c.ordinary.Remove(*thread);
   for (Thread* thread : refugees) Enqueue(*thread);
   TellLater(cpu);
   for (Observer* observer : threads_.observers()) observer->OnOnline(cpu, online, events_.now_ns());
@@ -153,11 +177,11 @@ void Cpus::OnTell(uint32_t cpu, uint32_t) {
   for (Observer* observer : threads_.observers()) {
     observer->OnBusy(static_cast<int>(cpu), wanted, events_.now_ns());
   }
-  core_->OnOtherClass(static_cast<int>(cpu), wanted, c.ordinary.empty() ? 0 : c.ordinary.front()->tid);
+  core_->OnOtherClass(static_cast<int>(cpu), wanted, c.ordinary.empty() ? 0 : c.ordinary.first().tid);
 }
 
 void Cpus::OnSlice(uint32_t cpu, uint32_t generation) {
-  if (cpus_[cpu].slice == generation) Rotate(static_cast<int>(cpu));
+  if (cpus_[cpu].slice == generation) Turn(static_cast<int>(cpu), /*yields=*/false);
 }
 
 }  // namespace ghost::sim

@@ -1,19 +1,21 @@
 // The simulated CPUs, and the class of ordinary threads (CFS) on them.
 //
 // Who uses a CPU, highest first: its agent, ordinary threads, a ghost task. Ordinary threads have a run queue per CPU
-// and take turns; a CPU with one of them is one that another class wants (Core::OnOtherClass). What it is not: it does
-// not decide which ghost task runs (the core does) nor what a thread does next (threads.h). Threads: one.
+// (fair_queue.h); one that wakes goes to an idle CPU if it may use one, else to the shortest queue, and stays there. A
+// CPU with one of them is one that another class wants (Core::OnOtherClass). What it is not: it does not decide which
+// ghost task runs (the core does) nor what a thread does next (threads.h). Threads: one.
 #ifndef GHOST_KERNEL_USERMODE_SIM_CPUS_H_
 #define GHOST_KERNEL_USERMODE_SIM_CPUS_H_
 
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include "kernel/usermode/core/core.h"
 #include "kernel/usermode/sim/cost_model.h"
 #include "kernel/usermode/sim/event_queue.h"
+#include "kernel/usermode/sim/fair_queue.h"
 #include "kernel/usermode/sim/thread.h"
+#include "lib/topology.h"
 
 namespace ghost::sim {
 
@@ -21,9 +23,7 @@ class Threads;
 
 class Cpus {
  public:
-  static constexpr int64_t kOrdinarySliceNs = 3'000'000;
-
-  Cpus(int count, EventQueue* events, Threads* threads, const CostModel* costs);
+  Cpus(const Topology* topology, EventQueue* events, Threads* threads, const CostModel* costs);
   void set_core(usermode::Core* core) { core_ = core; }
 
   int count() const { return static_cast<int>(cpus_.size()); }
@@ -35,12 +35,14 @@ class Cpus {
   // For how long it has not idled so far.
   int64_t BusyNs(int cpu) const;
   size_t num_ordinary(int cpu) const { return cpus_[static_cast<size_t>(cpu)].ordinary.size(); }
+  // What the kernel does in `ns` on a core of its own takes so long on this CPU, as things are.
+  int64_t KernelNs(int cpu, int64_t ns) const;
 
   // -- Bookkeeping: allowed inside the core's calls --
   void SetGhost(int cpu, Thread* thread);
   void SetAgentRunning(int cpu, bool running);
-  // An ordinary thread becomes runnable: joins the queue of an idle CPU that it may use, else of the shortest.
-  void Enqueue(Thread& thread);
+  // An ordinary thread becomes runnable. `waker_cpu`: where that was done, -1: on none of these.
+  void Enqueue(Thread& thread, int waker_cpu = -1);
   // … stops being runnable, or of this class.
   void Dequeue(Thread& thread);
 
@@ -60,7 +62,7 @@ class Cpus {
     int busy = 0;
     Thread* ghost = nullptr;
     uint32_t slice = 0;  // generation
-    std::deque<Thread*> ordinary;
+    FairQueue ordinary;
     bool counted_busy = false;
     int64_t busy_ns = 0;        // until busy_since_ns
     int64_t busy_since_ns = 0;  // while counted_busy
@@ -69,13 +71,18 @@ class Cpus {
   int ChooseCpu(const Thread& thread) const;
   // Starts or ends the counting of its busy time.
   void Account(int cpu);
-  // Runs the first ordinary thread if nothing stands above it, and nothing else.
-  void Update(int cpu);
-  void Rotate(int cpu);
+  // What the first of them has got is counted.
+  void AccountOrdinary(Cpu& c);
+  // Takes the CPU from an ordinary thread; it stays in its queue.
+  void Stop(Thread& thread);
+  // Runs the first ordinary thread if nothing stands above it, and nothing else. `delay_ns`: what comes before that.
+  void Update(int cpu, int64_t delay_ns = 0);
+  void Turn(int cpu, bool yields);
   void TellLater(int cpu);
   void OnTell(uint32_t cpu, uint32_t generation);
   void OnSlice(uint32_t cpu, uint32_t generation);
 
+  const Topology& topology_;
   EventQueue& events_;
   Threads& threads_;
   const CostModel& costs_;

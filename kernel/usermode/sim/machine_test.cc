@@ -194,9 +194,9 @@ TEST_F(MachineTest, OrdinaryThreadsTakeTurns) {
   const Threads::Options on_1{.affinity = std::make_shared<const CpuSet>(CpuSet{1})};
   Thread& a = machine_.StartPuppet(on_1);
   Thread& b = machine_.StartPuppet(on_1);
-  machine_.RunFor(10 * Cpus::kOrdinarySliceNs);
-  EXPECT_EQ(machine_.threads().RuntimeNs(a), static_cast<uint64_t>(5 * Cpus::kOrdinarySliceNs));
-  EXPECT_EQ(machine_.threads().RuntimeNs(b), static_cast<uint64_t>(5 * Cpus::kOrdinarySliceNs));
+  machine_.RunFor(10 * FairQueue::kSliceNs);
+  EXPECT_EQ(machine_.threads().RuntimeNs(a), static_cast<uint64_t>(5 * FairQueue::kSliceNs));
+  EXPECT_EQ(machine_.threads().RuntimeNs(b), static_cast<uint64_t>(5 * FairQueue::kSliceNs));
 }
 
 TEST_F(MachineTest, ARunningThreadEntersWhenItIsStoppedAndLeavesRunning) {

@@ -17,7 +17,9 @@ constexpr double kNsPerSecond = 1e9;
 WorkloadState::WorkloadState(const Workload* workload, Machine* machine, ResponseObserver* observer)
     : workload_(*workload), machine_(*machine), observer_(observer), classes_(workload->classes.size()) {
   for (const WorkloadClass& c : workload_.classes) {
-    class_cpus_.push_back(c.cpus.empty() ? nullptr : std::make_shared<const CpuSet>(c.cpus));
+    std::vector<std::shared_ptr<const CpuSet>>& sets = class_cpus_.emplace_back();
+    if (!c.pinned) sets.push_back(c.cpus.empty() ? nullptr : std::make_shared<const CpuSet>(c.cpus));
+    for (const int cpu : c.pinned ? c.cpus : CpuSet()) sets.push_back(std::make_shared<const CpuSet>(CpuSet{cpu}));
   }
 }
 
@@ -25,9 +27,10 @@ Thread& WorkloadState::Create(int class_number, uint64_t seed) {
   const WorkloadClass& c = workload_.classes[static_cast<size_t>(class_number)];
   auto program = std::make_unique<ScriptProgram>(this, class_number, 0, seed);
   program->hinted_ = true;
+  const auto& cpus = class_cpus_[static_cast<size_t>(class_number)];
+  const uint64_t index = classes_[static_cast<size_t>(class_number)].created++;
   Thread& thread = machine_.threads().Create(
-      {.nice = c.nice, .group = class_number, .affinity = class_cpus_[static_cast<size_t>(class_number)]},
-      std::move(program));
+      {.nice = c.nice, .group = class_number, .affinity = cpus[index % cpus.size()]}, std::move(program));
   if (c.hint.any) WriteHint(class_number, thread.tid, c.hint);
   return thread;
 }
@@ -61,7 +64,7 @@ uint64_t WorkloadState::CountOverdue(int stream) const {
   auto count = static_cast<uint64_t>(std::count_if(waiting.begin(), waiting.end(), overdue));
   for (const auto& thread : machine_.threads().all()) {
     const auto* program = dynamic_cast<const ScriptProgram*>(thread->program.get());
-    if (program != nullptr && program->serving_ && overdue(program->request_)) ++count;
+    if (program != nullptr && (program->given_ || program->serving_) && overdue(program->request_)) ++count;
   }
   return count;
 }
@@ -106,16 +109,27 @@ void WorkloadState::OnArrival(uint32_t index, uint32_t) {
   const int64_t within_ns = spec.deadline_ns >= 0
                                 ? spec.deadline_ns
                                 : workload_.classes[static_cast<size_t>(spec.to)].hint.deadline_ns.value_or(-1);
-  c.requests.push_back({.stream = static_cast<int>(index),
-                        .arrived_ns = now,
-                        .service_ns = spec.service.Draw(stream.random),
-                        .deadline_ns = within_ns < 0 ? EventQueue::kNever : now + within_ns});
+  const Request request = {.stream = static_cast<int>(index),
+                           .arrived_ns = now,
+                           .service_ns = spec.service.Draw(stream.random),
+                           .deadline_ns = within_ns < 0 ? EventQueue::kNever : now + within_ns};
   ScheduleArrival(index, now);
-  if (const Tid tid = TakeFirst(c.idle); tid != 0) {
-    Thread& thread = *machine_.threads().Find(tid);
-    static_cast<ScriptProgram&>(*thread.program).listed_ = false;
-    HintRequest(spec.to, tid, &c.requests.back());
-    machine_.Wake(thread, -1);
+  const Tid tid = TakeFirst(c.idle);
+  Thread* thread = tid == 0 ? nullptr : machine_.threads().Find(tid);
+  auto* program = thread == nullptr ? nullptr : static_cast<ScriptProgram*>(thread->program.get());
+  if (program != nullptr && spec.assigned) {
+    program->request_ = request;
+    program->given_ = true;
+  } else {
+    c.requests.push_back(request);
+  }
+  if (program == nullptr) return;
+  program->listed_ = false;
+  HintRequest(spec.to, tid, &request);
+  if (std::exchange(program->spinning_, false)) {
+    machine_.threads().Poke(*thread);
+  } else {
+    machine_.Wake(*thread, -1);
   }
 }
 
@@ -144,7 +158,7 @@ Action ScriptProgram::Next(const Thread& thread, int64_t now_ns) {
 
 bool ScriptProgram::Execute(const Op& op, const Thread& thread, int64_t now_ns, Action* action) {
   const WorkloadClass& c = state_.workload().classes[static_cast<size_t>(class_)];
-  if (op.kind == Op::Kind::kServe) return Serve(thread, now_ns, action);
+  if (op.kind == Op::Kind::kServe) return Serve(op, thread, now_ns, action);
   if (op.kind == Op::Kind::kWait) return Wait(thread, action);
   ++at_;
   switch (op.kind) {
@@ -208,7 +222,7 @@ bool ScriptProgram::Execute(const Op& op, const Thread& thread, int64_t now_ns, 
   }
 }
 
-bool ScriptProgram::Serve(const Thread& thread, int64_t now_ns, Action* action) {
+bool ScriptProgram::Serve(const Op& op, const Thread& thread, int64_t now_ns, Action* action) {
   if (std::exchange(serving_, false)) {
     ++at_;
     if (state_.observer_ != nullptr) {
@@ -217,20 +231,25 @@ bool ScriptProgram::Serve(const Thread& thread, int64_t now_ns, Action* action) 
     return true;
   }
   WorkloadState::ClassState& c = state_.classes_[static_cast<size_t>(class_)];
-  if (c.requests.empty()) {
+  const bool spins = op.number != 0;
+  if (!given_ && c.requests.empty()) {
     if (!std::exchange(listed_, true)) {
       c.idle.push_back(thread.tid);
       state_.HintRequest(class_, thread.tid, nullptr);
     }
-    *action = Action::Wait();
+    spinning_ = spins;
+    *action = spins ? Action::Run(EventQueue::kNever) : Action::Wait();
     return false;
   }
   if (std::exchange(listed_, false)) std::erase(c.idle, thread.tid);  // woken by nobody
-  request_ = c.requests.front();
-  c.requests.pop_front();
+  if (!std::exchange(given_, false)) {
+    request_ = c.requests.front();
+    c.requests.pop_front();
+  }
   serving_ = true;
   state_.HintRequest(class_, thread.tid, &request_);
-  action->ns = request_.service_ns;
+  // It sees the request as a spinning agent sees a message.
+  action->ns = request_.service_ns + (spins ? state_.machine_.costs().message_ns : 0);
   return false;
 }
 

@@ -57,6 +57,7 @@ class WorkloadState {
     std::deque<Request> requests;
     std::deque<Tid> idle;     // that wait for a request, longest first
     std::deque<Tid> waiting;  // in kWait
+    uint64_t created = 0;     // threads
     int64_t wakes = 0;        // that nobody waited for
   };
   struct Stream {
@@ -77,7 +78,7 @@ class WorkloadState {
   Machine& machine_;
   ResponseObserver* const observer_;
   std::vector<ClassState> classes_;
-  std::vector<std::shared_ptr<const CpuSet>> class_cpus_;
+  std::vector<std::vector<std::shared_ptr<const CpuSet>>> class_cpus_;  // taken in turn by its threads; empty: all
   std::vector<Stream> streams_;
   HintBoard hints_;
   MethodHandler<WorkloadState, &WorkloadState::OnArrival> arrival_{this};
@@ -99,7 +100,7 @@ class ScriptProgram final : public Program {
   };
   // One op; false: the action that it led to is in *action.
   bool Execute(const Op& op, const Thread& thread, int64_t now_ns, Action* action);
-  bool Serve(const Thread& thread, int64_t now_ns, Action* action);
+  bool Serve(const Op& op, const Thread& thread, int64_t now_ns, Action* action);
   bool Wait(const Thread& thread, Action* action);
 
   WorkloadState& state_;
@@ -112,6 +113,8 @@ class ScriptProgram final : public Program {
   std::vector<Action> injected_;
   bool hinted_ = false;  // its class's hint is written
   // Of kServe and kWait.
+  bool spinning_ = false;  // while it is listed
+  bool given_ = false;     // request_ is its, but it has not begun
   bool serving_ = false;
   bool listed_ = false;  // among the idle, or the waiting
   bool granted_ = false;

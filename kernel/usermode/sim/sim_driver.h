@@ -58,6 +58,8 @@ class SimDriver final : public usermode::Driver {
   std::function<void(uint64_t node)> on_notify;
   // The CPU whose agent makes a request, while the core handles it: what it does to other CPUs takes an IPI. Else -1.
   void set_origin(int cpu) { origin_ = cpu; }
+  // How many transactions its next request has.
+  void set_group(int size) { group_ = size; }
   int AgentCpu(Tid tid) const;  // -1: it is none
   // An agent's thread has ended: the core is told. Outside of the core only.
   void AgentExited(Tid tid);
@@ -88,7 +90,11 @@ class SimDriver final : public usermode::Driver {
     uint64_t id = 0;
     uint32_t generation = 0;
   };
-  int64_t IpiDelay(int cpu) const;
+  // What a request of the agent of another CPU costs `cpu`: how long it takes to get there, and then, of which
+  // `receive_ns` are for the first transaction. 0 if it is no such request.
+  int64_t IpiTravel(int cpu) const;
+  int64_t IpiReceive(int cpu, int64_t receive_ns) const;
+  int64_t RemotePercent(int cpu) const;  // of what it costs within the origin's node
   void SetAgentRunning(Tid tid, int cpu, bool running);
   void OnCoreTimer(uint32_t index, uint32_t generation);
 
@@ -99,6 +105,7 @@ class SimDriver final : public usermode::Driver {
   Threads threads_;
   std::vector<Observer*> observers_;
   int origin_ = -1;
+  int group_ = 1;
   std::map<uint64_t, Memory> regions_;
   uint64_t last_region_ = 0;
   absl::flat_hash_map<Tid, int> agent_cpus_;

@@ -136,6 +136,8 @@ int64_t SimEnclave::MessageCost() {
 
 namespace {
 
+bool IsCommit(unsigned long number) { return number == GHOST_IOC_COMMIT_TXN || number == GHOST_IOC_SYNC_GROUP_TXN; }
+
 // Calls visit(cpu) for each CPU of a commit's mask.
 template <typename Visit>
 void ForEachCpu(const ghost_ioc_commit_txn& commit, Visit visit) {
@@ -166,9 +168,17 @@ int64_t SimEnclave::CommitCost(const ghost_ioc_commit_txn& commit) {
   return ns;
 }
 
+int SimEnclave::GroupSize(unsigned long number, const void* argument) const {
+  if (!IsCommit(number)) return 1;
+  int size = 0;
+  ForEachCpu(*static_cast<const ghost_ioc_commit_txn*>(argument),
+             [&](int cpu) { size += cpu < num_cpu_data_ && cpu_data_[cpu].txn.state == GHOST_TXN_READY; });
+  return std::max(size, 1);
+}
+
 int64_t SimEnclave::CostOf(unsigned long number, const void* argument) {
   const CostModel& costs = host_.machine().costs();
-  if (number == GHOST_IOC_COMMIT_TXN || number == GHOST_IOC_SYNC_GROUP_TXN) {
+  if (IsCommit(number)) {
     return MessageCost() + CommitCost(*static_cast<const ghost_ioc_commit_txn*>(argument));
   }
   if (number != GHOST_IOC_RUN) return costs.syscall_ns;
@@ -190,9 +200,9 @@ int SimEnclave::Ioctl(unsigned long number, void* argument) {
   if (host_.dead()) return -ENODEV;
   host_.Charge(CostOf(number, argument));
   if (host_.dead()) return -ENODEV;
+  host_.machine().driver().set_group(GroupSize(number, argument));
   const int result = host_.Ioctl(ctl_, number, argument);
-  const bool commit = number == GHOST_IOC_COMMIT_TXN || number == GHOST_IOC_SYNC_GROUP_TXN;
-  if (commit && hooks_.observer != nullptr && !host_.dead()) {
+  if (IsCommit(number) && hooks_.observer != nullptr && !host_.dead()) {
     ReportTransactions(*static_cast<const ghost_ioc_commit_txn*>(argument));
   }
   return result;

@@ -56,6 +56,8 @@ class SimEnclave final : public KernelEnclave {
   // What the call costs, and what its agent did before it.
   int64_t CostOf(unsigned long number, const void* argument);
   int64_t CommitCost(const ghost_ioc_commit_txn& commit);
+  // How many transactions a call commits; 1 if it is no commit.
+  int GroupSize(unsigned long number, const void* argument) const;
   // How many percent more something costs between these two CPUs.
   int64_t ExtraPercent(int cpu, int other) const;
   void ReportTransactions(const ghost_ioc_commit_txn& commit);

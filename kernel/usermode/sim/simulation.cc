@@ -231,6 +231,15 @@ absl::Status Simulation::RunUntil(int64_t when_ns) {
   return absl::OkStatus();
 }
 
+absl::Status Simulation::WarmUp() {
+  early_.assign(workload_.streams.size(), 0);
+  if (workload_.warmup_ns == 0) return absl::OkStatus();
+  GHOST_RETURN_IF_ERROR(RunUntil(start_ns_ + workload_.warmup_ns));
+  collector_.Begin(machine_.now_ns());
+  for (size_t i = 0; i < early_.size(); ++i) early_[i] = state_.num_arrived(static_cast<int>(i));
+  return absl::OkStatus();
+}
+
 absl::Status Simulation::Run() {
   const Time real_start = Time::Now();
   const double cpu_start = CpuSeconds();
@@ -246,12 +255,14 @@ absl::Status Simulation::Run() {
   state_.StartStreams(seeds_.Next());
   under_faults_ = true;
   faults_->Start();
-  const absl::Status status = RunUntil(start_ns_ + duration_ns);
+  GHOST_RETURN_IF_ERROR(WarmUp());
+  const int64_t begin_ns = machine_.now_ns();
+  const absl::Status status = RunUntil(begin_ns + duration_ns);
   collector_.End(machine_.now_ns());
   Summary& summary = collector_.summary();
-  summary.duration_ns = machine_.now_ns() - start_ns_;
+  summary.duration_ns = machine_.now_ns() - begin_ns;
   for (size_t i = 0; i < summary.streams.size(); ++i) {
-    summary.streams[i].arrived = state_.num_arrived(static_cast<int>(i));
+    summary.streams[i].arrived = state_.num_arrived(static_cast<int>(i)) - early_[i];
     summary.streams[i].missed += state_.CountOverdue(static_cast<int>(i));
   }
   GHOST_RETURN_IF_ERROR(status);

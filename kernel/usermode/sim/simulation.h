@@ -65,6 +65,8 @@ class Simulation final : public AgentObserver, public Observer {
   absl::Status Step();
   absl::Status RunUntil(int64_t when_ns);
   absl::Status AwaitScheduler();
+  // What the summary leaves out of the workload.
+  absl::Status WarmUp();
   void StartClass(int number, int count);
   void StartThread(int class_number);
   void ScheduleEvents();
@@ -105,6 +107,7 @@ class Simulation final : public AgentObserver, public Observer {
   int64_t start_ns_ = 0;
   uint64_t restarts_ = 0;
   uint64_t lost_messages_ = 0;
+  std::vector<uint64_t> early_;  // requests by stream that arrived before the duration began
 };
 
 }  // namespace ghost::sim

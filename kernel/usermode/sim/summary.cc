@@ -134,9 +134,11 @@ SummaryCollector::SummaryCollector(const Workload& workload, int num_cpus) : now
 
 void SummaryCollector::Begin(int64_t now_ns) {
   for (Summary::Cpu& cpu : summary_.cpus) cpu = {};
+  for (Summary::Class& c : summary_.classes) c = {.name = c.name, .threads = c.threads};
+  for (Summary::Stream& s : summary_.streams) s = {.name = s.name, .has_deadline = s.has_deadline};
   summary_.commits = {};
   for (CpuNow& cpu : now_) {
-    cpu.since_ns = now_ns;
+    if (cpu.thread != nullptr) cpu.counted_ns = cpu.thread->RuntimeNs(now_ns);
     cpu.agent_since_ns = now_ns;
   }
 }
@@ -151,16 +153,16 @@ void SummaryCollector::End(int64_t now_ns) {
 
 void SummaryCollector::Count(CpuNow& cpu, size_t index, int64_t now_ns) {
   if (cpu.thread == nullptr) return;
-  const auto ran_ns = static_cast<uint64_t>(std::max<int64_t>(now_ns - cpu.since_ns, 0));
+  const uint64_t runtime_ns = cpu.thread->RuntimeNs(now_ns);
+  const uint64_t ran_ns = runtime_ns - std::exchange(cpu.counted_ns, runtime_ns);
   const bool ghost = cpu.thread->scheduling_class == Thread::Class::kGhost;
   (ghost ? summary_.cpus[index].ghost_ns : summary_.cpus[index].ordinary_ns) += ran_ns;
   summary_.classes[static_cast<size_t>(cpu.thread->group)].cpu_ns += ran_ns;
-  cpu.since_ns = now_ns;
 }
 
 void SummaryCollector::OnRun(const Thread& thread, int64_t) {
   now_[static_cast<size_t>(thread.cpu)].thread = &thread;
-  now_[static_cast<size_t>(thread.cpu)].since_ns = thread.resumed_ns;
+  now_[static_cast<size_t>(thread.cpu)].counted_ns = thread.runtime_ns;
   Summary::Class& c = summary_.classes[static_cast<size_t>(thread.group)];
   ++c.runs;
   if (thread.woken) c.wake_to_run.Add(static_cast<uint64_t>(thread.resumed_ns - thread.runnable_since_ns));

@@ -64,7 +64,7 @@ class SummaryCollector final : public Observer, public AgentObserver, public Res
  public:
   SummaryCollector(const Workload& workload, int num_cpus);
   Summary& summary() { return summary_; }
-  // Counts from here on; what happened before is forgotten.
+  // Counts from here on; what happened before is forgotten, but how many threads there are.
   void Begin(int64_t now_ns);
   // What runs now is counted up to now.
   void End(int64_t now_ns);
@@ -78,7 +78,7 @@ class SummaryCollector final : public Observer, public AgentObserver, public Res
  private:
   struct CpuNow {
     const Thread* thread = nullptr;
-    int64_t since_ns = 0;
+    uint64_t counted_ns = 0;  // of its CPU time
     bool agent = false;
     int64_t agent_since_ns = 0;
   };

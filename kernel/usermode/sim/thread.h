@@ -1,6 +1,6 @@
 // A simulated thread, and whoever wants to know what threads do.
 //
-// Plain data; threads.h changes it, ordinary_class.h its place in a run queue. Threads: one.
+// Plain data; threads.h changes it, fair_queue.h its place in a run queue. Threads: one.
 #ifndef GHOST_KERNEL_USERMODE_SIM_THREAD_H_
 #define GHOST_KERNEL_USERMODE_SIM_THREAD_H_
 
@@ -42,15 +42,21 @@ struct Thread {
   std::shared_ptr<const CpuSet> affinity;
   std::unique_ptr<Program> program;
 
+  int64_t vruntime_ns = 0;        // ordinary: weighted CPU time (fair_queue.h), …
+  uint64_t accounted_ns = 0;      // … of so much of its runtime
   int64_t burst_left_ns = 0;      // of its current kRun
   int64_t resumed_ns = 0;         // kRunning: since (or from) when it executes
-  uint64_t runtime_ns = 0;        // without the time since resumed_ns
+  uint64_t runtime_ns = 0;        // CPU time, without that since resumed_ns
   int64_t runnable_since_ns = 0;  // kRunnable: since when
   bool woken = false;             // … and it came from sleep
   uint32_t plan = 0;              // generation of what it is going to do: bumped when that changes
-  uint32_t stop = 0;              // generation of the request to stop that is under way
+  uint32_t stop = 0;              // generation of the request to stop that is under way, …
+  int64_t interrupt_ns = 0;       // … and how long its CPU takes for that, before it is off
 
   bool OnCpu() const { return state == State::kRunning; }
+  uint64_t RuntimeNs(int64_t now_ns) const {
+    return runtime_ns + (OnCpu() && now_ns > resumed_ns ? static_cast<uint64_t>(now_ns - resumed_ns) : 0);
+  }
 };
 
 // Why a thread left its CPU.

@@ -17,12 +17,12 @@ const char* OffReasonName(OffReason reason) {
   return kNames[static_cast<int>(reason)];
 }
 
-Threads::Threads(int num_cpus, EventQueue* events, const CostModel* costs)
+Threads::Threads(const Topology* topology, EventQueue* events, const CostModel* costs)
     : events_(*events),
       costs_(*costs),
-      cpus_(num_cpus, events, this, costs),
-      reports_(static_cast<size_t>(num_cpus)),
-      all_cpus_(std::make_shared<const CpuSet>(CpuSet::FirstN(num_cpus))) {}
+      cpus_(topology, events, this, costs),
+      reports_(static_cast<size_t>(topology->num_cpus())),
+      all_cpus_(std::make_shared<const CpuSet>(CpuSet::FirstN(topology->num_cpus()))) {}
 
 void Threads::set_core(usermode::Core* core) {
   core_ = core;
@@ -103,19 +103,16 @@ void Threads::Detach(Thread& thread) {
 void Threads::Run(Thread& thread, int cpu, int64_t delay_ns) {
   GHOST_CHECK(thread.state == State::kRunnable && thread.scheduling_class == Class::kGhost) << "tid " << thread.tid;
   cpus_.SetGhost(cpu, &thread);
-  Resume(thread, cpu, delay_ns + costs_.context_switch_ns);
+  Resume(thread, cpu, delay_ns + cpus_.KernelNs(cpu, costs_.context_switch_ns));
 }
 
-void Threads::Preempt(Thread& thread, int64_t delay_ns) {
-  events_.Schedule(events_.now_ns() + delay_ns + costs_.preempt_ns, &stop_, static_cast<uint32_t>(thread.tid),
-                   ++thread.stop);
+void Threads::Preempt(Thread& thread, int64_t delay_ns, int64_t interrupt_ns) {
+  thread.interrupt_ns = interrupt_ns;
+  EventHandler* const next = interrupt_ns == 0 ? static_cast<EventHandler*>(&stop_) : &interrupt_;
+  events_.Schedule(events_.now_ns() + delay_ns, next, static_cast<uint32_t>(thread.tid), ++thread.stop);
 }
 
-uint64_t Threads::RuntimeNs(const Thread& thread) const {
-  const int64_t now = events_.now_ns();
-  return thread.runtime_ns +
-         (thread.OnCpu() && now > thread.resumed_ns ? static_cast<uint64_t>(now - thread.resumed_ns) : 0);
-}
+uint64_t Threads::RuntimeNs(const Thread& thread) const { return thread.RuntimeNs(events_.now_ns()); }
 
 // ---- On and off CPUs ----
 
@@ -157,6 +154,14 @@ void Threads::LeaveCpu(Thread& thread, State state, OffReason reason) {
     cpus_.Dequeue(thread);
     if (std::exchange(thread.entering, false)) thread.scheduling_class = Class::kGhost;
   }
+}
+
+void Threads::OnInterrupt(uint32_t tid, uint32_t generation) {
+  Thread& thread = *Find(static_cast<Tid>(tid));
+  if (thread.stop != generation || !thread.OnCpu()) return;
+  Pause(thread);  // nothing that it does comes to its end any more
+  thread.resumed_ns = events_.now_ns() + thread.interrupt_ns;
+  events_.Schedule(thread.resumed_ns, &stop_, tid, generation);
 }
 
 void Threads::OnStop(uint32_t tid, uint32_t generation) {
@@ -278,7 +283,7 @@ void Threads::Wake(Thread& thread, int waker_cpu, bool spurious) {
   thread.woken = true;
   thread.runnable_since_ns = events_.now_ns();
   for (Observer* observer : observers_) observer->OnWake(thread, waker_cpu, events_.now_ns());
-  if (thread.gtid == 0) return cpus_.Enqueue(thread);
+  if (thread.gtid == 0) return cpus_.Enqueue(thread, waker_cpu);
   thread.state = State::kRunnable;
   if (waker_cpu >= 0) ++reports_[static_cast<size_t>(waker_cpu)];
   core_->OnTaskReady(thread.gtid, {.waker_cpu = waker_cpu, .deferrable = thread.deferrable});

@@ -18,12 +18,14 @@
 #include "kernel/usermode/sim/cpus.h"
 #include "kernel/usermode/sim/event_queue.h"
 #include "kernel/usermode/sim/thread.h"
+#include "lib/topology.h"
 
 namespace ghost::sim {
 
 class Threads {
  public:
-  Threads(int num_cpus, EventQueue* events, const CostModel* costs);
+  // All must outlive it.
+  Threads(const Topology* topology, EventQueue* events, const CostModel* costs);
 
   // -- Wiring --
   void set_core(usermode::Core* core);
@@ -33,6 +35,7 @@ class Threads {
   std::function<int64_t(const Thread& by, Tid tid, uint64_t enclave)> enter;
 
   Cpus& cpus() { return cpus_; }
+  const Cpus& cpus() const { return cpus_; }
   // How often a ghost task has stopped on this CPU, or was woken from there: each time, the core is told.
   int64_t reports(int cpu) const { return reports_[static_cast<size_t>(cpu)]; }
 
@@ -66,8 +69,10 @@ class Threads {
   // -- What the core asks: inside its calls only --
   usermode::AttachResult Attach(Thread& thread, int64_t gtid);
   void Detach(Thread& thread);
+  // It executes after `delay_ns` and the switch.
   void Run(Thread& thread, int cpu, int64_t delay_ns);
-  void Preempt(Thread& thread, int64_t delay_ns);
+  // It executes for `delay_ns` more; then its CPU takes `interrupt_ns` until it is off.
+  void Preempt(Thread& thread, int64_t delay_ns, int64_t interrupt_ns);
   uint64_t RuntimeNs(const Thread& thread) const;
 
   // -- For Cpus: an ordinary thread gets or loses its CPU --
@@ -83,6 +88,7 @@ class Threads {
   static constexpr int64_t kLeastRunNs = 1000;
 
   void OnPlan(uint32_t tid, uint32_t generation);
+  void OnInterrupt(uint32_t tid, uint32_t generation);
   void OnStop(uint32_t tid, uint32_t generation);
   void Advance(Thread& thread);
   void Perform(Thread& thread, Action& action);
@@ -101,6 +107,7 @@ class Threads {
   std::shared_ptr<const CpuSet> all_cpus_;
   std::vector<std::unique_ptr<Thread>> threads_;
   MethodHandler<Threads, &Threads::OnPlan> plan_{this};
+  MethodHandler<Threads, &Threads::OnInterrupt> interrupt_{this};
   MethodHandler<Threads, &Threads::OnStop> stop_{this};
 };
 

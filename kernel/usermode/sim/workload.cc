@@ -44,15 +44,20 @@ int Parser::ClassNumber(std::string_view name) {
 }
 
 absl::Status Parser::ParseSimpleOp(std::string_view word, WorkloadClass* target, Op* op) {
-  constexpr std::pair<std::string_view, Op::Kind> kPlain[] = {
-      {"wait", Op::Kind::kWait},     {"yield", Op::Kind::kYield}, {"serve", Op::Kind::kServe},
-      {"depart", Op::Kind::kDepart}, {"enter", Op::Kind::kEnter}, {"exit", Op::Kind::kExit}};
+  constexpr std::pair<std::string_view, Op::Kind> kPlain[] = {{"wait", Op::Kind::kWait},
+                                                              {"yield", Op::Kind::kYield},
+                                                              {"depart", Op::Kind::kDepart},
+                                                              {"enter", Op::Kind::kEnter},
+                                                              {"exit", Op::Kind::kExit}};
   for (const auto& [name, kind] : kPlain) {
     if (word != name) continue;
     op->kind = kind;
     return absl::OkStatus();
   }
-  if (word == "run" || word == "sleep") {
+  if (word == "serve") {
+    op->kind = Op::Kind::kServe;
+    op->number = TakeIf("spinning") ? 1 : 0;
+  } else if (word == "run" || word == "sleep") {
     op->kind = word == "run" ? Op::Kind::kRun : Op::Kind::kSleep;
     GHOST_ASSIGN_OR_RETURN(op->time, ParseDistribution());
   } else if (word == "wake") {
@@ -143,11 +148,15 @@ absl::Status Parser::ParseClass(Workload*) {
       GHOST_ASSIGN_OR_RETURN(result.start, ParseDistribution());
     } else if (TakeIf("ordinary")) {
       result.in_ghost = false;
+    } else if (TakeIf("pinned")) {
+      result.pinned = true;
     } else {
-      return Error(absl::StrCat("a class has no ", Quoted(Peek())),
-                   "count N, nice N, cpus LIST, start TIME, ordinary, qos N and other hints, then { actions }");
+      return Error(
+          absl::StrCat("a class has no ", Quoted(Peek())),
+          "count N, nice N, cpus LIST [pinned], start TIME, ordinary, qos N and other hints, then { actions }");
     }
   }
+  if (result.pinned && result.cpus.empty()) return Error("a pinned class has no cpus", "cpus 0-3 pinned");
   GHOST_RETURN_IF_ERROR(ParseCode(&result, 1));
   result.code.push_back({.kind = Op::Kind::kExit});
   return ExpectEnd();
@@ -177,13 +186,15 @@ absl::Status Parser::ParseRequests(Workload* workload) {
       GHOST_ASSIGN_OR_RETURN(stream.deadline_ns, ParseTime());
     } else if (TakeIf("run")) {
       GHOST_ASSIGN_OR_RETURN(stream.service, ParseDistribution());
+    } else if (TakeIf("assigned")) {
+      stream.assigned = true;
     } else if (TakeIf("from")) {
       GHOST_ASSIGN_OR_RETURN(stream.from_ns, ParseTime());
     } else if (TakeIf("until")) {
       GHOST_ASSIGN_OR_RETURN(stream.until_ns, ParseTime());
     } else {
       return Error(absl::StrCat("requests have no ", Quoted(Peek())),
-                   "to CLASS, rate N or every TIME, run TIME, deadline TIME, from TIME, until TIME");
+                   "to CLASS, rate N or every TIME, run TIME, deadline TIME, from TIME, until TIME, assigned");
     }
   }
   if (!has_class || (stream.per_second == 0) == (stream.period_ns == 0)) {
@@ -234,6 +245,10 @@ absl::Status Parser::Statement(Workload* workload) {
     GHOST_ASSIGN_OR_RETURN(workload->duration_ns, ParseTime());
     return absl::OkStatus();
   }
+  if (word == "warmup") {
+    GHOST_ASSIGN_OR_RETURN(workload->warmup_ns, ParseTime());
+    return absl::OkStatus();
+  }
   if (word == "topology") {
     GHOST_ASSIGN_OR_RETURN(workload->topology, ParseTopologySpec());
     return absl::OkStatus();
@@ -248,7 +263,8 @@ absl::Status Parser::Statement(Workload* workload) {
     return absl::OkStatus();
   }
   --at_;
-  return Error(absl::StrCat("there is no statement ", Quoted(word)), "class, requests, at, duration, topology, cost");
+  return Error(absl::StrCat("there is no statement ", Quoted(word)),
+               "class, requests, at, duration, warmup, topology, cost");
 }
 
 absl::StatusOr<Workload> Parser::Parse() {
@@ -302,18 +318,20 @@ absl::StatusOr<TopologySpec> ParseTopology(std::string_view text, std::string_vi
 
 const char* WorkloadGrammar() {
   return R"(  duration TIME                    how long to simulate (--duration goes before it)
+  warmup TIME                      … and how long before that, which the summary leaves out
   topology sockets N cores N smt N [l3 CORES]
                                    the machine (--topology goes before it)
-  cost NAME=NS                     what an operation costs (--cost goes before it)
-  class NAME [count N] [nice N] [cpus LIST] [start DIST] [ordinary] [HINT] { ACTIONS }
-                                   N threads; ordinary: not scheduled by agents
-  requests NAME to CLASS (rate PER_SECOND | every TIME) run DIST [deadline TIME] [from TIME] [until TIME]
-                                   arrive in a Poisson process, or one each TIME; a thread of CLASS serves each
+  cost NAME=NS | cost MODEL        what an operation costs (--cost goes before it); models: paper, shinjuku, zero
+  class NAME [count N] [nice N] [cpus LIST [pinned]] [start DIST] [ordinary] [HINT] { ACTIONS }
+                                   N threads; ordinary: not scheduled by agents; pinned: one of the CPUs for each
+  requests NAME to CLASS (rate PER_SECOND | every TIME) run DIST [deadline TIME] [from TIME] [until TIME] [assigned]
+                                   arrive in a Poisson process, or one each TIME; a thread of CLASS serves each:
+                                   whoever comes first, or (assigned) the one that has waited longest when it came
   at TIME offline CPU | online CPU | busy CPU for TIME | start CLASS N | kill-agents | upgrade-agents
 actions, one a line or with ; between them:
   run DIST                         execute
   sleep DIST | wait | wake CLASS   a timer; until woken; wake a waiting thread
-  serve                            wait for a request, execute it
+  serve [spinning]                 wait for a request, execute it; spinning: execute while it waits
   yield | exit | depart | enter    depart to CFS, and enter the enclave again
   nice N | affinity LIST
   hint HINT                        what its scheduler is told of its work

@@ -38,7 +38,8 @@ struct Op {
     kWait,   // until woken
     kWake,   // one waiting thread of class `number`
     kYield,
-    kServe,     // one request of its class: waits for it, executes as long as it says, is done with it
+    kServe,     // one request of its class: waits for it, executes as long as it says, is done with it; `number` 1:
+                // it executes while it waits
     kFork,      // a child whose code starts at the next op; the parent goes on at `target`
     kAffinity,  // to cpus[number]
     kNice,      // to `number`
@@ -70,8 +71,9 @@ struct WorkloadClass {
   std::string name;
   int count = 1;
   int nice = 0;
-  CpuSet cpus;         // empty: all
-  Distribution start;  // after the beginning (or the `at … start`), for each thread
+  CpuSet cpus;          // empty: all
+  bool pinned = false;  // the first thread to the first of `cpus` alone, the second to the second, …
+  Distribution start;   // after the beginning (or the `at … start`), for each thread
   bool in_ghost = true;
   HintChange hint;  // its threads', from their start on; none: they tell nothing
   std::vector<Op> code;
@@ -88,6 +90,7 @@ struct RequestStream {
   int64_t period_ns = 0;     // … from from_ns on
   int64_t deadline_ns = -1;  // after its arrival it is to be served; -1: whenever
   Distribution service;      // how long each takes to serve
+  bool assigned = false;     // to the thread that has waited longest, which serves no other; else whoever comes first
   int64_t from_ns = 0;
   int64_t until_ns = INT64_MAX;
 };
@@ -103,6 +106,7 @@ struct MachineEvent {
 
 struct Workload {
   int64_t duration_ns = 100'000'000;
+  int64_t warmup_ns = 0;           // before that; it is simulated, but not in the summary
   std::vector<std::string> costs;  // "message=300", as CostModel::Set takes them
   std::optional<TopologySpec> topology;
   std::vector<WorkloadClass> classes;

@@ -62,14 +62,21 @@ at 9ms kill-agents
 TEST(WorkloadTest, HintsDeadlinesAndTheMachinesShape) {
   const absl::StatusOr<Workload> workload = ParseWorkload(R"(
 topology sockets 2 cores 28 smt 2 l3 4
-class video count 2 qos 1 estimate 3ms deadline 10ms cpus 0 { loop { serve } }
+warmup 2ms
+class video count 2 qos 1 estimate 3ms deadline 10ms cpus 0 pinned { loop { serve spinning } }
 class poller repeating period 100us { loop { run 5us; hint idle }; hint qos 2 deadline 1ms ready }
 class plain { serve }
 requests frames to video every 10ms run 3ms from 1ms
-requests others to plain rate 100 run 1ms deadline 5ms
+requests others to plain rate 100 run 1ms deadline 5ms assigned
 )");
   ASSERT_TRUE(workload.ok()) << workload.status();
   EXPECT_EQ(workload->topology->num_cpus(), 112);
+  EXPECT_EQ(workload->warmup_ns, 2'000'000);
+  EXPECT_TRUE(workload->classes[0].pinned);
+  EXPECT_EQ(workload->classes[0].code[1].number, 1);
+  EXPECT_EQ(workload->classes[2].code[0].number, 0);
+  EXPECT_TRUE(workload->streams[1].assigned);
+  EXPECT_FALSE(workload->streams[0].assigned);
   EXPECT_EQ(workload->topology->l3, 4);
   const HintChange& video = workload->classes[0].hint;
   EXPECT_TRUE(video.any);
@@ -104,6 +111,7 @@ TEST(WorkloadTest, ErrorsSayWhereAndWhatToDo) {
       {"class x { jump }", "w:1: there is no action 'jump'"},
       {"class x { run 1us 2us }", "w:1: unexpected '2us'"},
       {"class x }", "w:1: a class has no '}'"},
+      {"class x pinned { serve }", "w:1: a pinned class has no cpus"},
       {"}", "w:1: there is no statement '}'"},
       {"class x {} }", "w:1: a } has no {"},
       {"class x count -1 {}", "w:1: expected a number, found '-1'"},
