@@ -15,6 +15,7 @@ from .commands import Setup
 from .errors import FAILED, OK, ExperimentError, report
 from .experiments import EXPERIMENTS, LINUX, POLICIES, Experiment
 from .plan import Plan, make_plan
+from .point import Point
 from .processes import Interrupted, Processes, raise_on_signals
 from .programs import find
 from .progress import Progress
@@ -169,10 +170,12 @@ class Run:
 
 
 def outcome(record: dict[str, Any]) -> str:
-    point = record["point"]
-    text = f"achieved {point['achieved_per_s']:,.0f}/s, p50 {point['p50_us']:,.0f} us, p99 {point['p99_us']:,.0f} us"
-    if point["batch_share"] is not None:
-        text += f", batch share {point['batch_share']:.2f}"
+    point = Point.from_json(record["point"])
+    text = f"achieved {point.achieved_per_s or 0:,.0f}/s"
+    if point.p50_us is not None and point.p99_us is not None:
+        text += f", p50 {point.p50_us:,.0f} us, p99 {point.p99_us:,.0f} us"
+    if point.batch_share is not None:
+        text += f", batch share {point.batch_share:.2f}"
     return text + "".join(f"\n  doubtful: {complaint}" for complaint in record["sanity"])
 
 

@@ -57,7 +57,8 @@ def point(system: str, data: dict[str, Any], share: float | None) -> Point:
     requests = data["requests"]
 
     def us(kind: str, name: str) -> float | None:
-        return requests[kind]["total"][name] / 1000 if kind in requests else None
+        total = requests.get(kind, {}).get("total", {"total": 0})
+        return total[name] / 1000 if total["total"] else None  # of no request there is no latency
 
     return Point(system=system, offered_per_s=data["offered_per_s"], achieved_per_s=data["achieved_per_s"],
                  p50_us=us("all", "p50_ns"), p99_us=us("all", "p99_ns"), p99_5_us=us("all", "p99_5_ns"),

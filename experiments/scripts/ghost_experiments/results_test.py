@@ -25,6 +25,10 @@ class ParseTest(unittest.TestCase):
                          (1000, 990, 8, 20, 80, 20, 20, 0.25))
         self.assertIsNone(parse.point("cfs", samples.rocksdb(), None).range_p99_us)
 
+    def test_of_no_request_there_is_no_latency(self):
+        point = parse.point("cfs", parse.rocksdb(json.dumps(samples.rocksdb(1000, 0))), None)
+        self.assertEqual((point.achieved_per_s, point.p50_us, point.p99_us, point.get_p99_us), (0, None, None, None))
+
     def test_what_is_not_whole_is_refused(self):
         self.refused("printed no JSON", parse.rocksdb, "")
         self.refused("printed something else", parse.rocksdb, samples.antagonist())

@@ -75,6 +75,14 @@ class RunTest(RunCase):
         self.assertEqual(code, 0, err)
         self.assertIn(f"report: {place}/report.html", out)
 
+    def test_a_machine_that_serves_nothing_is_a_result_too(self):
+        code, out, err = self.run_script("cfs", "--loads", "100", "--scale", "auto", "--output", self.output,
+                                         FAKE_CAPACITY="0")
+        self.assertEqual(code, 0, err)
+        self.assertEqual(err, "")
+        self.assertIn("[1/1] cfs at 100/s: achieved 0/s, batch share 0.", out)
+        self.assertTrue(os.path.isfile(os.path.join(self.output, "report.html")))
+
     def test_what_a_part_says_is_passed_on(self):
         for refusing in ("ghostd", "agent_shinjuku", "rocksdb"):
             code, _, err = self.run_script("ghost", "--loads", "100", "--scale", "auto", "--output",
