@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,7 @@
 #include "kernel/abi/abi_version.h"
 #include "kernel/usermode/core/core.h"
 #include "kernel/usermode/core/invariant_checker.h"
+#include "kernel/usermode/linux/bpf_host.h"
 #include "kernel/usermode/linux/cpu_follower.h"
 #include "kernel/usermode/linux/event_loop.h"
 #include "kernel/usermode/linux/fuse_mount.h"
@@ -208,6 +210,7 @@ class Ghostd {
     if (absl::GetFlag(FLAGS_check)) checker_ = std::make_unique<InvariantChecker>(driver_.get(), CheckerOptions());
     core_ = std::make_unique<Core>(core, checker_ != nullptr ? static_cast<Driver*>(checker_.get()) : driver_.get());
     core_->SetObserver(checker_.get());
+    core_->SetBpfLoader(&bpf_host_.emplace(settings.cpus, [this](const std::string& line) { driver_->Log(line); }));
     GHOST_RETURN_IF_ERROR(Serve(settings.mount));
     if (RaisePriority()) server_->ObserveIoctls([this](Tid tid) { follower_.OnRequest(tid); });
     return absl::OkStatus();
@@ -288,6 +291,7 @@ class Ghostd {
   ScopedFd guardian_end_;
   std::unique_ptr<LinuxDriver> driver_;
   std::unique_ptr<InvariantChecker> checker_;
+  std::optional<BpfHost> bpf_host_;
   std::unique_ptr<Core> core_;
   std::unique_ptr<FuseMount> mount_;
   CpuFollower follower_;

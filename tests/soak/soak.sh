@@ -18,6 +18,7 @@ declare -A S_AGENTS=(
   [fifo_centralized]="$BIN/fifo_centralized_agent"
   [sol]="$BIN/agent_sol"
   [cfs]="$BIN/agent_cfs"
+  [biff]="$BIN/agent_biff --slice=2ms"
   [exp]="$BIN/agent_exp"
   [shinjuku]="$BIN/agent_shinjuku --preemption_time_slice=500us"
 )

@@ -29,7 +29,7 @@ ROOMS = {
     "bpf/": ["kernel/", "lib/", "lib/base/", "third_party/bpf/"],
     # Programs.
     "bpf/tools/": ["kernel/", "kernel/usermode/core/dialect.h", "lib/", "lib/base/", "lib/cli.h", "third_party/bpf/"],
-    "schedulers/": ["bpf/", "kernel/", "lib/", "lib/base/", "lib/cli.h", "shared/"],
+    "schedulers/": ["bpf/", "kernel/", "lib/", "lib/base/", "lib/cli.h", "shared/", "third_party/bpf/"],
     "util/": ["bpf/", "kernel/", "kernel/usermode/core/dialect.h", "lib/", "lib/base/", "lib/cli.h", "shared/"],
     "util/ghostsim": ["kernel/", "kernel/usermode/core/", "kernel/usermode/sim/", "lib/", "lib/base/", "lib/cli.h",
                       "schedulers/"],

@@ -13,6 +13,7 @@ constexpr PolicyName kPolicies[] = {
     {"sol", "", "agent_sol", "the same as fast as it gets: nothing is waited for", true},
     {"shinjuku", "", "agent_shinjuku", "microsecond slices; classes and work from hints", true},
     {"edf", "exp", "agent_exp", "earliest deadline first, within classes; both from hints", true},
+    {"biff", "", "agent_biff", "in the order of their coming on all CPUs, by BPF programs in the kernel", false},
     {"weighted_rr", "", "weighted_rr_agent", "the example of docs/write-a-policy.md", false},
 };
 

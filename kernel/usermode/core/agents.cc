@@ -54,6 +54,7 @@ int Agents::Become(Enclave& enclave, int id, int fd, Caller& caller) {
   cpu.blocked_in_run = false;
   cpu.agent_should_wake = false;
   cpu.announced_available = false;
+  kernel_.programs.CpuChanged(cpu);
   kernel_.ticker.Need();
   kernel_.scheduler.Resched(cpu);
   return 0;
@@ -113,6 +114,7 @@ void Agents::OnExited(Tid tid) {
   if (agent->parked) state_.driver->CompleteRequest(agent->request, -EINTR);  // nobody waits for it any more
   kernel_.scheduler.PreemptLatched(cpu);
   cpu.agent = nullptr;
+  kernel_.programs.CpuChanged(cpu);
   cpu.run_flags = 0;
   cpu.agent_barrier = 0;
   cpu.blocked_in_run = false;

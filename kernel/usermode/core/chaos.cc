@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -45,6 +46,7 @@ Chaos::Chaos(Source source, bool hooks)
     : source_(std::move(source)), core_(Options(), &driver_), root_(1, 1, &memory_) {
   driver_.random.seed(source_(0));
   if (hooks) core_.SetBpfHooks(&hooks_);
+  programs_ = hooks;
 }
 
 template <typename T>
@@ -129,6 +131,10 @@ void Chaos::ControlFiles() {
       break;
     case 2:
       Write(directory + "/ctl", "create sw_region 0 0", root_);
+      if (programs_) {
+        const auto hook = static_cast<BpfHook>(Random(kNumBpfHooks));
+        core_.AttachProgram(EnclaveId(), hook, std::make_unique<ChaosProgram>(source_(0), &driver_));
+      }
       break;
     case 3:
       if (OneIn(6)) Write(directory + "/ctl", "destroy", root_);
@@ -339,6 +345,7 @@ void Chaos::ThreadEvents() {
     const Tid child = ++next_tid_;
     const int64_t child_gtid = core_.OnTaskForked(gtid, child, 0, 0);
     if (child_gtid != 0) driver_.threads[child_gtid].life = Life::kHeld;
+    core_.OnTaskForkTaken(child_gtid);
   } else if (thread.life == Life::kBlocked) {
     Report(gtid, Life::kHeld,
            [this, gtid, waker = static_cast<int>(Random(6)) - 1] { core_.OnTaskReady(gtid, {.waker_cpu = waker}); });

@@ -92,6 +92,7 @@ class Chaos {
   void Report(int64_t gtid, ChaosDriver::Life life, std::function<void()> report);
 
   const Source source_;
+  bool programs_ = false;
   ChaosCaller::Memory memory_ = {};  // of all callers
   ChaosDriver driver_;
   ChaosHooks hooks_;

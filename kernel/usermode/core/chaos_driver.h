@@ -4,10 +4,12 @@
 #define GHOST_KERNEL_USERMODE_CORE_CHAOS_DRIVER_H_
 
 #include <cerrno>
+#include <iterator>
 #include <map>
 #include <random>
 #include <set>
 
+#include "kernel/usermode/core/bpf_program.h"
 #include "kernel/usermode/core/fake_driver.h"
 #include "kernel/usermode/core/hooks.h"
 #include "lib/base/logging.h"
@@ -86,6 +88,41 @@ class ChaosHooks : public BpfHooks {
   void SelectRq(SelectContext* context) override { context->cpu = static_cast<int>(random() % 8) - 2; }
 
   std::mt19937 random;
+};
+
+// A program that asks for whatever comes to its mind, and leaves anything in its context.
+class ChaosProgram : public BpfProgram {
+ public:
+  ChaosProgram(uint32_t seed, const ChaosDriver* driver) : random_(seed), driver_(*driver) {}
+
+  bool Run(BpfHook, std::span<std::byte> context, int, BpfHelpers& helpers, int32_t* result) override {
+    for (uint32_t asks = random_() % 4; asks > 0; --asks) {
+      switch (random_() % 4) {
+        case 0:
+          helpers.WakeAgent(static_cast<int>(random_() % 8) - 2);
+          break;
+        case 1:
+          helpers.ReschedCpu(static_cast<int>(random_() % 8) - 2, random_() % 70);
+          break;
+        default:
+          helpers.RunGtid(AnyGtid(), random_() % 12, random_() % 8 == 0 ? static_cast<int32_t>(random_()) : 0);
+      }
+    }
+    context[random_() % context.size()] = std::byte(random_());
+    *result = static_cast<int32_t>(random_() % 8) - 2;
+    return random_() % 8 != 0;
+  }
+
+ private:
+  int64_t AnyGtid() {
+    if (driver_.threads.empty()) return static_cast<int64_t>(random_());
+    auto found = driver_.threads.begin();
+    std::advance(found, random_() % driver_.threads.size());
+    return found->first;
+  }
+
+  std::mt19937 random_;
+  const ChaosDriver& driver_;
 };
 
 }  // namespace ghost::usermode

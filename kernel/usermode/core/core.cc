@@ -1,7 +1,9 @@
 #include "kernel/usermode/core/core.h"
 
 #include <cerrno>
+#include <utility>
 
+#include "kernel/usermode/core/bpf_program.h"
 #include "kernel/usermode/core/invariants.h"
 #include "kernel/usermode/core/kernel.h"
 #include "kernel/usermode/core/stats.h"
@@ -86,7 +88,7 @@ IoctlResult Core::Ioctl(uint64_t id, uint32_t command, std::span<std::byte> argu
   if (agent != nullptr && agent->sleeping) impl_->agents.OnWoken(agent->tid);  // whatever the driver has seen so far
   impl_->scheduler.BeginRequest(agent != nullptr && !agent->parked ? agent : nullptr);
   IoctlResult result;
-  result.result = impl_->ioctls.Handle(*node->enclave, command, argument, caller, request, &result.pending);
+  result.result = impl_->ioctls.Handle(*node->enclave, id, command, argument, caller, request, &result.pending);
   impl_->Finish();
   // An agent that was picked at once never gave up its CPU.
   int answer = 0;
@@ -133,8 +135,16 @@ void Core::OnTaskReady(int64_t gtid, const Wakeup& wakeup) {
 
 int64_t Core::OnTaskForked(int64_t parent_gtid, Tid child, uint64_t runtime_ns, int nice) {
   const int64_t gtid = impl_->tasks.OnForked(parent_gtid, child, runtime_ns, nice);
-  impl_->Finish();
+  const Task* task = impl_->state.FindTask(gtid);
+  if (task == nullptr || !Programs::Any(*task->enclave)) impl_->Finish();
   return gtid;
+}
+
+void Core::OnTaskForkTaken(int64_t gtid) {
+  const Task* task = impl_->state.FindTask(gtid);
+  if (task == nullptr || !Programs::Any(*task->enclave)) return;
+  impl_->programs.AffinityChanged(*task);
+  impl_->Finish();
 }
 
 void Core::OnTaskExited(int64_t gtid) {
@@ -197,6 +207,11 @@ void Core::OnTimerfdExpired(int cpu, uint64_t type, uint64_t cookie) {
 }
 
 void Core::SetBpfHooks(BpfHooks* hooks) { impl_->state.hooks = hooks; }
+void Core::SetBpfLoader(BpfLoader* loader) { impl_->state.bpf_loader = loader; }
+int Core::AttachProgram(uint64_t enclave, BpfHook hook, std::unique_ptr<BpfProgram> program) {
+  Enclave* found = impl_->enclaves.FindEnclave(enclave);
+  return found == nullptr ? -ENOENT : impl_->programs.Attach(*found, 0, hook, std::move(program));
+}
 void Core::SetObserver(CoreObserver* observer) { impl_->state.observer = observer; }
 
 // ---- Introspection ----

@@ -28,6 +28,9 @@
 namespace ghost::usermode {
 
 class BpfHooks;
+class BpfLoader;
+class BpfProgram;
+enum class BpfHook : uint8_t;
 class CoreObserver;
 
 struct CoreOptions {
@@ -120,6 +123,8 @@ class Core {
   // A task's clone/fork: the child is already held. Returns the child's gtid, by which the driver names it from now on,
   // or 0 if it can't be taken (enclave dying, no status word): the driver then lets it go.
   int64_t OnTaskForked(int64_t parent_gtid, Tid child, uint64_t runtime_ns, int nice);
+  // … and the driver knows the child by its gtid: with BPF programs, which schedule at once, it may run from now on.
+  void OnTaskForkTaken(int64_t gtid);
   void OnTaskExited(int64_t gtid);               // in any state; the driver has let go of it
   void OnTaskDeparted(int64_t gtid);             // it, or someone, called sched_setscheduler(2) to an ordinary policy
   void OnTaskTidChanged(int64_t gtid, Tid tid);  // exec by a thread that was not the leader
@@ -142,6 +147,11 @@ class Core {
 
   // Where BPF programs run (hooks.h); null, the default, for none. Must outlive the core.
   void SetBpfHooks(BpfHooks* hooks);
+  // Who takes the programs that agents attach (bpf_program.h); null, the default: nobody, and the ioctl fails. Must
+  // outlive the core.
+  void SetBpfLoader(BpfLoader* loader);
+  // Attaches a program that is in this process already: simulations and tests. 0, -ENOENT or -EBUSY.
+  int AttachProgram(uint64_t enclave, BpfHook hook, std::unique_ptr<BpfProgram> program);
   // Who is told of what goes on inside (observer.h); null, the default, for nobody. Must outlive the core.
   void SetObserver(CoreObserver* observer);
 

@@ -56,10 +56,12 @@ int Enclaves::SetCpus(Enclave& enclave, const CpuSet& cpus) {
     kernel_.committer.Reset(cpu);
     enclave.cpus.Add(id);
   }
+  kernel_.programs.CpusChanged(enclave);
   return 0;
 }
 
 void Enclaves::RemoveCpu(Cpu& cpu) {
+  kernel_.programs.StopPolling(cpu);
   cpu.enclave->cpus.Remove(cpu.id);
   cpu.enclave = nullptr;
   cpu.txn = nullptr;
@@ -130,6 +132,7 @@ void Enclaves::Free(Enclave& enclave) {
     if (identity->inhibited_by == &enclave) gated.push_back(identity);
   });
   for (Identity* identity : gated) kernel_.tasks.Uninhibit(*identity);
+  kernel_.programs.DetachAll(enclave);
   kernel_.queues.DropAll(enclave);
   for (const auto& region : enclave.words.regions()) state_.driver->FreeRegion(region->region_id());
   state_.driver->FreeRegion(enclave.cpu_data.id);

@@ -138,6 +138,7 @@ void GhostfsFiles::Release(uint64_t id) {
     kernel_.tree.Notify(node->id);
   }
   if (node != nullptr && handle->writable && node->kind == FileKind::kCtl) {
+    kernel_.programs.Detach(id);
     --node->enclave->ctl_writers;
     kernel_.enclaves.Released(*node->enclave);
   }

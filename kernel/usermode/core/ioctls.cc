@@ -27,8 +27,8 @@ int WithArgument(uint32_t command, std::span<std::byte> bytes, Handler handle) {
 
 Ioctls::Ioctls(Kernel& kernel) : kernel_(kernel), state_(kernel.state) {}
 
-int Ioctls::Handle(Enclave& enclave, uint32_t command, std::span<std::byte> bytes, Caller& caller, uint64_t request,
-                   bool* parked) {
+int Ioctls::Handle(Enclave& enclave, uint64_t handle, uint32_t command, std::span<std::byte> bytes, Caller& caller,
+                   uint64_t request, bool* parked) {
   switch (command) {
     case GHOST_IOC_NULL:
       return 0;
@@ -65,6 +65,9 @@ int Ioctls::Handle(Enclave& enclave, uint32_t command, std::span<std::byte> byte
     case GHOSTD_IOC_TASK_AFFINITY:
       return WithArgument<ghostd_ioc_task_affinity>(command, bytes,
                                                     [&](auto* ask) { return TaskAffinity(enclave, ask); });
+    case GHOSTD_IOC_BPF_ATTACH:
+      return WithArgument<ghostd_ioc_bpf_attach>(
+          command, bytes, [&](auto* attach) { return kernel_.programs.Attach(enclave, handle, *attach, caller); });
     default:
       return -ENOTTY;
   }

@@ -22,8 +22,8 @@ class Ioctls {
 
   // On a ctl that is open for writing. *parked: the caller, an agent, is to be answered later, unless Settle does at
   // once (Scheduler::TakeAnswer).
-  int Handle(Enclave& enclave, uint32_t command, std::span<std::byte> argument, Caller& caller, uint64_t request,
-             bool* parked);
+  int Handle(Enclave& enclave, uint64_t handle, uint32_t command, std::span<std::byte> argument, Caller& caller,
+             uint64_t request, bool* parked);
 
  private:
   int GetInfo(Enclave& enclave, Caller& caller, ghost_ioc_sw_get_info* get);

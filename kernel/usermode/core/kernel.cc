@@ -4,6 +4,7 @@ namespace ghost::usermode {
 
 Kernel::Kernel(const CoreOptions& options, Driver* driver)
     : state(options, driver),
+      programs(*this),
       messenger(*this),
       scheduler(*this),
       committer(*this),
@@ -22,7 +23,10 @@ Kernel::Kernel(const CoreOptions& options, Driver* driver)
 void Kernel::Finish() {
   scheduler.Settle();
   enclaves.FinishDestroys();
-  scheduler.Settle();
+  do {
+    scheduler.Settle();
+  } while (programs.Repoll());
+  programs.EndEntry();
   ticker.Arm();
   if (state.observer != nullptr) state.observer->AfterEntry(state);
 }

@@ -12,6 +12,7 @@
 #include "kernel/usermode/core/ghostfs_tree.h"
 #include "kernel/usermode/core/ioctls.h"
 #include "kernel/usermode/core/messenger.h"
+#include "kernel/usermode/core/programs.h"
 #include "kernel/usermode/core/queues.h"
 #include "kernel/usermode/core/scheduler.h"
 #include "kernel/usermode/core/state.h"
@@ -30,6 +31,7 @@ class Kernel {
   void Finish();
 
   State state;
+  Programs programs;
   Messenger messenger;
   Scheduler scheduler;
   Committer committer;

@@ -111,6 +111,7 @@ uint64_t Messenger::NextSeqnum(const Task& task) { return ++state_.cpus[task.cpu
 Messenger::Delivery Messenger::SendTask(Task& task, uint16_t type, const Payload& payload) {
   if (!task.word || task.enclave->abi->payload_size[type] < 0) return {.prefer_cpu = task.cpu};
   Message message{.type = type, .seqnum = task.word.IncrementBarrier(), .payload = payload};
+  kernel_.programs.TaskChanged(task);
   if (task.queue == nullptr || task.identity->inhibited) return {.prefer_cpu = task.cpu};
   return Produce(*task.enclave, *task.queue, message, task.cpu);
 }
@@ -142,6 +143,12 @@ Messenger::Delivery Messenger::Produce(Enclave& enclave, Queue& queue, Message& 
       ++enclave.counters.dropped;
       return delivery;
     }
+  }
+  if (Programs::Has(&enclave, BpfHook::kSendMessage)) {
+    int pref_cpu = BPF_GHOST_MSG_NO_WAKEUP_PREF;
+    const bool drop = kernel_.programs.SendMessage(enclave, &message, cpu, &pref_cpu);
+    if (pref_cpu != BPF_GHOST_MSG_NO_WAKEUP_PREF) delivery.prefer_cpu = pref_cpu;
+    if (drop) return delivery;
   }
   std::array<std::byte, kMaxMessageBytes> bytes;
   const size_t length = EncodeMessage(*enclave.abi, message, bytes);

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "kernel/abi/message.h"
+#include "kernel/ghost_uapi_bpf.h"
 #include "kernel/usermode/core/state.h"
 
 namespace ghost::usermode {
@@ -49,7 +50,7 @@ class Messenger {
 
  private:
   // The CPU to prefer for the wake-up after a message; kWakeNobody from a BPF program.
-  static constexpr int kWakeNobody = -2;
+  static constexpr int kWakeNobody = BPF_GHOST_MSG_SKIP_AGENT_WAKE;
   struct Delivery {
     bool queued = false;
     int prefer_cpu = -1;

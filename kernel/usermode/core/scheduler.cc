@@ -32,12 +32,14 @@ void Scheduler::OtherClass(int id, bool wants_cpu, Tid next) {
   cpu.other_class_tid = wants_cpu ? next : 0;
   if (cpu.other_class == wants_cpu) return;
   cpu.other_class = wants_cpu;
+  kernel_.programs.CpuChanged(cpu);
   Resched(cpu);
 }
 
 void Scheduler::Online(int id, bool online) {
   if (!state_.ValidCpu(id)) return;
   state_.cpus[static_cast<size_t>(id)].online = online;
+  kernel_.programs.CpuChanged(state_.cpus[static_cast<size_t>(id)]);
   Resched(state_.cpus[static_cast<size_t>(id)]);
 }
 
@@ -99,6 +101,7 @@ void Scheduler::Held(Task& task) {
   LeftCpu(task, TaskState::kRunnable);
   Cpu& cpu = state_.cpus[static_cast<size_t>(task.cpu)];
   cpu.prev = &task;
+  kernel_.programs.TaskChanged(task);
 }
 
 void Scheduler::LeftCpu(Task& task, TaskState state) {
@@ -111,6 +114,7 @@ void Scheduler::LeftCpu(Task& task, TaskState state) {
   task.state = state;
   cpu.vacated_ns = state == TaskState::kBlocked && !task.enclave->waiting.empty() ? now : 0;
   if (state == TaskState::kRunnable) StartWaiting(task);
+  kernel_.programs.TaskChanged(task);
   Resched(cpu);
 }
 
@@ -161,10 +165,15 @@ void Scheduler::AnnounceAvailability(Cpu& cpu) {
 
 void Scheduler::Schedule(Cpu& cpu) {
   AnnounceAvailability(cpu);
+  if (Programs::Has(cpu.enclave, BpfHook::kPickNextTask) && cpu.online &&
+      (cpu.current == nullptr || (!cpu.current->preempting && !CurrentMustLeave(cpu)))) {
+    kernel_.programs.PickNextTask(cpu);
+  }
   const bool balance = cpu.agent != nullptr && !cpu.agent->sleeping && !cpu.HasLatch() && !cpu.other_class;
   kernel_.committer.CommitAsync(cpu, /*at_schedule=*/balance);
   if (cpu.current == nullptr) {
     Pick(cpu);
+    if (cpu.dont_idle && cpu.IsIdle()) kernel_.programs.NoteIdle(cpu);
   } else if (!cpu.current->preempting && CurrentMustLeave(cpu)) {
     cpu.current->preempting = true;
     state_.driver->Preempt(cpu.current->gtid);
@@ -265,6 +274,7 @@ void Scheduler::Start(Cpu& cpu, Task& task) {
   task.on_cpu_since_ns = state_.driver->NowNs();
   CountStart(cpu, task);
   cpu.current = &task;
+  kernel_.programs.TaskChanged(task);
   task.word.SetOnCpu(task.on_cpu_since_ns);
   state_.driver->Run(task.gtid, cpu.id);
   kernel_.ticker.Need();
@@ -282,6 +292,7 @@ void Scheduler::PreemptPrev(Cpu& cpu) {
   Task* task = cpu.prev;
   if (task == nullptr) return;
   cpu.prev = nullptr;
+  kernel_.programs.TaskChanged(*task);
   const bool silent = cpu.ignore_prev_preemption;
   cpu.ignore_prev_preemption = false;
   kernel_.tasks.RefreshRuntime(*task);

@@ -81,6 +81,7 @@ class Scheduler {
   void Pick(Cpu& cpu);
   void LeaveOffline(Cpu& cpu);
   void RunHook(Cpu& cpu);
+  void PickNext(Cpu& cpu);
   void AnnounceAvailability(Cpu& cpu);
   void PickAgent(Cpu& cpu);
   void PickOtherClass(Cpu& cpu);

@@ -15,6 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "kernel/abi/abi_version.h"
 #include "kernel/ghost_uapi.h"
+#include "kernel/usermode/core/bpf_program.h"
 #include "kernel/usermode/core/core.h"
 #include "kernel/usermode/core/driver.h"
 #include "kernel/usermode/core/hooks.h"
@@ -113,7 +114,11 @@ struct Cpu {
   bool other_class = false;          // a CFS or higher thread is runnable here
   bool on_cpu_message_due = false;   // for the latched task: SEND_TASK_ON_CPU
   bool latched_idle = false;
-  Tid other_class_tid = 0;  // which, if the driver knows
+  bool dont_idle = false;           // its program wants to be asked again rather than see it idle
+  bool polls = false;               // … and it is idle (programs.h)
+  bool latched_by_program = false;  // in the run that is under way
+  uint64_t polled_version = 0;      // what its program knew when it ran last
+  Tid other_class_tid = 0;          // which, if the driver knows
   uint16_t run_flags = 0;
   uint64_t seqnum = 0;
   Task* latched = nullptr;
@@ -139,14 +144,30 @@ struct Tunables {
   int64_t runnable_timeout_ms = 0;  // 0 = off; as the file shows it
 };
 
+struct ProgramCounters {
+  std::array<uint64_t, kNumBpfHooks> runs = {};
+  uint64_t latched = 0;         // tasks that pick-next-task programs gave a CPU
+  uint64_t dropped = 0;         // messages
+  uint64_t failed_runs = 0;     // plain behaviour instead
+  uint64_t failed_effects = 0;  // helpers that failed though the program was told that they would not
+  uint64_t throttled = 0;       // not run, as too many had run already
+};
+
 struct EnclaveCounters {
   std::array<uint64_t, _MSG_CPU_LAST + 1> messages = {};  // produced, by type
   uint64_t dropped = 0;                                   // had a queue, but were not queued
   std::array<uint64_t, 16> commits = {};                  // by final state, from GHOST_TXN_COMPLETE up
   uint64_t preempts = 0;
-  uint64_t wakeups = 0;          // of tasks
+  uint64_t wakeups = 0;  // of tasks
+  ProgramCounters programs;
   Histogram runnable_to_run_ns;  // how long tasks waited for a CPU
   Histogram block_to_run_ns;     // how long a CPU that a task left asleep was without one, while others waited
+};
+
+// A BPF program at its hook.
+struct BpfLink {
+  uint64_t handle = 0;  // the open file that keeps it there; 0: the enclave itself
+  std::unique_ptr<BpfProgram> program;
 };
 
 struct Enclave {
@@ -170,6 +191,8 @@ struct Enclave {
   TaskList<WaitingTag> waiting;  // runnable and not running, longest waiting first
   Tunables tunables;
   EnclaveCounters counters;
+  std::array<BpfLink, kNumBpfHooks> programs;  // by BpfHook
+  std::vector<BpfView*> views;                 // theirs, each once
   // Its files.
   uint64_t directory = 0;
   uint64_t ctl_node = 0;
@@ -187,6 +210,7 @@ class State {
   const CoreOptions options;
   Driver* const driver;
   BpfHooks* hooks = nullptr;
+  BpfLoader* bpf_loader = nullptr;
   CoreObserver* observer = nullptr;
 
   std::vector<Cpu> cpus;

@@ -50,6 +50,18 @@ std::string HistogramJson(const Histogram& histogram) {
                       ", \"p99_ns\": ", histogram.Percentile(0.99), ", \"max_ns\": ", histogram.max(), "}");
 }
 
+std::string ProgramsJson(const ProgramCounters& counters) {
+  const auto runs = [&](BpfHook hook) { return counters.runs[static_cast<size_t>(hook)]; };
+  const uint64_t pnt = runs(BpfHook::kPickNextTask);
+  const uint64_t msg = runs(BpfHook::kSendMessage);
+  const uint64_t select_rq = runs(BpfHook::kSelectRq);
+  if (pnt + msg + select_rq == 0) return "null";
+  return absl::StrCat("{\"pnt\": ", pnt, ", \"msg\": ", msg, ", \"select_rq\": ", select_rq,
+                      ", \"latched\": ", counters.latched, ", \"dropped\": ", counters.dropped,
+                      ", \"failed_runs\": ", counters.failed_runs, ", \"failed_effects\": ", counters.failed_effects,
+                      ", \"throttled\": ", counters.throttled, "}");
+}
+
 std::string EnclaveJson(const Enclave& enclave) {
   const EnclaveCounters& counters = enclave.counters;
   return absl::StrCat(
@@ -60,7 +72,8 @@ std::string EnclaveJson(const Enclave& enclave) {
       ",\n     \"messages\": ", MessagesJson(counters), ", \"dropped\": ", counters.dropped,
       ",\n     \"commits\": ", CommitsJson(counters), ", \"preempts\": ", counters.preempts,
       ", \"wakeups\": ", counters.wakeups, ",\n     \"runnable_to_run\": ", HistogramJson(counters.runnable_to_run_ns),
-      ",\n     \"block_to_run\": ", HistogramJson(counters.block_to_run_ns), "}");
+      ",\n     \"block_to_run\": ", HistogramJson(counters.block_to_run_ns),
+      ",\n     \"programs\": ", ProgramsJson(counters.programs), "}");
 }
 
 }  // namespace

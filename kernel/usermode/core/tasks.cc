@@ -26,6 +26,7 @@ int Tasks::Enter(Enclave& enclave, Tid tid, const Caller& caller) {
     return -std::abs(attached.error);
   }
   Task& task = Add(enclave, identity, word, attached.runtime_ns, attached.nice);
+  kernel_.programs.AffinityChanged(task);
   task.cpu = std::max(enclave.cpus.First(), 0);
   switch (attached.state) {
     case AttachResult::State::kRunning:  // TASK_NEW when it is held
@@ -62,12 +63,14 @@ Task& Tasks::Add(Enclave& enclave, Identity& identity, StatusWord word, uint64_t
   GHOST_CHECK(added) << "gtid " << task.gtid;
   enclave.members.push_back(task);
   ++enclave.num_members;
+  kernel_.programs.TaskChanged(task);
   return task;
 }
 
 void Tasks::Forget(Task& task) {
   Enclave& enclave = *task.enclave;
   --enclave.num_members;
+  kernel_.programs.TaskGone(task);
   if (!task.new_pending) --enclave.num_announced;
   state_.SetQueue(&task.queue, nullptr);
   if (auto found = state_.tasks_by_tid.find(task.tid); found != state_.tasks_by_tid.end() && found->second == &task) {
@@ -169,6 +172,9 @@ void Tasks::Wake(Task& task, const Core::Wakeup& wakeup) {
     state_.hooks->SelectRq(&context);
     if (state_.ValidCpu(context.cpu)) message.wake_up_cpu = context.cpu;
   }
+  if (Programs::Has(task.enclave, BpfHook::kSelectRq)) {
+    if (const int cpu = kernel_.programs.SelectRq(task, message.waker_cpu); cpu >= 0) message.wake_up_cpu = cpu;
+  }
   task.cpu = message.wake_up_cpu;
   task.state = TaskState::kRunnable;
   task.word.SetFlags(GHOST_SW_TASK_RUNNABLE);
@@ -268,6 +274,7 @@ void Tasks::OnTidChanged(int64_t gtid, Tid tid) {
 void Tasks::OnAffinityChanged(int64_t gtid) {
   Task* task = state_.FindTask(gtid);
   if (task == nullptr || task->new_pending) return;
+  kernel_.programs.AffinityChanged(*task);
   kernel_.messenger.AffinityChanged(*task);
   if (task->state == TaskState::kRunning) kernel_.scheduler.ScheduleAgent(state_.cpus[static_cast<size_t>(task->cpu)]);
 }
@@ -295,6 +302,7 @@ void Tasks::Uninhibit(Identity& identity) {
   if (!identity.inhibited) return;
   identity.inhibited = false;
   identity.inhibited_by = nullptr;
+  if (Task* task = state_.FindTask(identity.gtid); task != nullptr) kernel_.programs.TaskChanged(*task);
   if (Task* task = state_.FindTask(identity.gtid); task != nullptr && !task->new_pending) kernel_.messenger.New(*task);
   state_.identities.DropUser(&identity);
 }

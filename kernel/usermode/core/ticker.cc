@@ -29,6 +29,7 @@ bool Ticker::Wanted() {
     const Tunables& tunables = enclave->tunables;
     if (tunables.deliver_ticks || tunables.commit_at_tick || tunables.runnable_timeout_ms != 0) return true;
   }
+  if (kernel_.programs.any_polls()) return true;
   if (!deferred_) return false;  // all CPUs are looked at only then: there may be hundreds
   for (const Cpu& cpu : state_.cpus) {
     if (cpu.latched != nullptr && cpu.AgentRuns()) return true;
@@ -76,6 +77,8 @@ void Ticker::Tick() {
     if (cpu.enclave != nullptr) again |= TickCpu(cpu);
   }
   for (auto& enclave : state_.enclaves) again |= TickEnclave(*enclave, now);
+  again |= kernel_.programs.any_polls();
+  kernel_.programs.RepollAll();
   if (again) Need();
 }
 

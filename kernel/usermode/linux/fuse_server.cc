@@ -1,6 +1,7 @@
 #include "kernel/usermode/linux/fuse_server.h"
 
 #include <linux/fuse.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "kernel/usermode/linux/fuse_wire.h"
+#include "kernel/usermode/linux/proc.h"
 #include "kernel/usermode/linux/request_caller.h"
 #include "lib/base/logging.h"
 
@@ -101,8 +103,30 @@ class FuseServer::Impl {
   uint64_t next_directory_ = 1;
   absl::flat_hash_map<uint64_t, FuseListing> directories_;  // open ones, as they were at offset 0
   absl::flat_hash_map<uint64_t, PolledFile> polled_;        // by Core's handle
-  absl::flat_hash_map<uint64_t, std::string> pending_;      // deferred ioctls: the struct to copy out
+  struct Pending {
+    Tid tid = 0;
+    std::string out;  // the struct to copy out
+  };
+  absl::flat_hash_map<uint64_t, Pending> pending_;  // deferred ioctls
 };
+
+namespace {
+
+// Whether what interrupts the thread is nothing but a stop of its process (SIGSTOP). An agent that sleeps in RUN then
+// sleeps on, and its CPU can be given to tasks: where BPF programs schedule, nobody notices the stop.
+bool IsBeingStopped(Tid tid) {
+  const std::optional<ThreadStatus> status = ReadThreadStatus(tid);
+  if (!status.has_value()) return false;
+  constexpr auto kBit = [](int signal) { return uint64_t{1} << (signal - 1); };
+  constexpr uint64_t kStops = kBit(SIGSTOP) | kBit(SIGTSTP) | kBit(SIGTTIN) | kBit(SIGTTOU);
+  if (status->pending != 0) return (status->pending & ~kStops) == 0;
+  // Who stops the others holds a lock until it has stopped itself. The first look waits for that, the second sees it.
+  ReadThreadStat(status->tgid);
+  const std::optional<ThreadStat> leader = ReadThreadStat(status->tgid);
+  return leader.has_value() && leader->state == 'T';
+}
+
+}  // namespace
 
 FuseServer::FuseServer(ScopedFd device, Core* core, RegionStore* regions, EventLoop* loop,
                        std::function<void()> on_gone)
@@ -394,7 +418,8 @@ void FuseServer::Impl::Ioctl(const FuseRequest& request) {
     return device_.ReplyIoctl(unique, -EPERM, out);
   }
   if (!result.pending) return device_.ReplyIoctl(unique, result.result, out);
-  pending_.try_emplace(unique, reinterpret_cast<const char*>(out.data()), out.size());
+  pending_.try_emplace(unique,
+                       Pending{.tid = caller.tid(), .out = {reinterpret_cast<const char*>(out.data()), out.size()}});
 }
 
 void FuseServer::Impl::SayRefused(Tid tid) {
@@ -408,7 +433,7 @@ void FuseServer::Impl::SayRefused(Tid tid) {
 void FuseServer::Impl::Complete(uint64_t request, int result) {
   auto it = pending_.find(request);
   if (it == pending_.end()) return;
-  const std::string out = std::move(it->second);
+  const std::string out = std::move(it->second.out);
   pending_.erase(it);
   device_.ReplyIoctl(request, result, std::as_bytes(std::span(out)));
 }
@@ -416,7 +441,9 @@ void FuseServer::Impl::Complete(uint64_t request, int result) {
 void FuseServer::Impl::Interrupt(const FuseRequest& request) {
   const auto* in = request.As<fuse_interrupt_in>();
   // The kernel sends it after the request that it is about, so what isn't pending has been answered already.
-  if (in != nullptr && pending_.contains(in->unique)) core_->Interrupt(in->unique);
+  const auto it = in == nullptr ? pending_.end() : pending_.find(in->unique);
+  if (it == pending_.end() || IsBeingStopped(it->second.tid)) return;
+  core_->Interrupt(in->unique);
 }
 
 void FuseServer::Impl::Poll(const FuseRequest& request) {

@@ -356,6 +356,7 @@ void LinuxDriver::OnChildStopped(Task& child) {
   child.gtid = gtid;
   by_gtid_[gtid] = &child;
   child.phase = Phase::kHeld;
+  core_->OnTaskForkTaken(gtid);
 }
 
 void LinuxDriver::ReleaseParentOf(Task& child) {

@@ -262,7 +262,7 @@ void Threads::Fork(Thread& parent, std::unique_ptr<Program> program) {
   child.state = State::kRunnable;
   child.runnable_since_ns = events_.now_ns();
   if (held) child.gtid = core_->OnTaskForked(parent.gtid, child.tid, 0, child.nice);
-  if (child.gtid != 0) return;
+  if (child.gtid != 0) return core_->OnTaskForkTaken(child.gtid);
   child.scheduling_class = Class::kOrdinary;
   cpus_.Enqueue(child);
 }

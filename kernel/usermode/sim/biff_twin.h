@@ -1,0 +1,97 @@
+// biff's BPF programs once more, in C++: what a simulation runs where ghostd runs third_party/bpf/biff.bpf.c.
+//
+// What it is: the same decisions in the same order, over the containers of the standard library. tests/bpf holds the
+// two against each other on random events; keep them alike. What it is not: fast. One thread.
+#ifndef GHOST_KERNEL_USERMODE_SIM_BIFF_TWIN_H_
+#define GHOST_KERNEL_USERMODE_SIM_BIFF_TWIN_H_
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "kernel/ghost_uapi_bpf.h"
+#include "kernel/usermode/core/bpf_program.h"
+#include "lib/base/cpu_set.h"
+
+namespace ghost::sim {
+
+class BiffTwin {
+ public:
+  struct Options {
+    CpuSet cpus;  // the enclave's
+    int64_t slice_ns = 50'000'000;
+    std::function<int64_t()> now_ns;
+    // A task's own CPUs; nullopt: it is not known.
+    std::function<std::optional<CpuSet>(int64_t gtid)> affinity;
+  };
+  explicit BiffTwin(Options options) : options_(std::move(options)) {}
+
+  // From now on tasks are given CPUs.
+  void StartScheduling() { initialized_ = true; }
+  // The program of one hook, for Core::AttachProgram; it keeps a reference to this.
+  std::unique_ptr<usermode::BpfProgram> Program();
+
+  bool Run(usermode::BpfHook hook, std::span<std::byte> context, int cpu, usermode::BpfHelpers& helpers,
+           int32_t* result);
+
+  uint64_t picks() const { return picks_; }
+  size_t tasks() const { return tasks_.size(); }
+  size_t waiting() const { return waiting_; }
+
+ private:
+  struct Task {
+    int64_t gtid = 0;
+    uint64_t order = 0;
+    uint32_t barrier = 0;
+    bool runnable = false;
+    bool queued = false;
+    int queue = -1;  // while queued: a CPU's, or -1 the global one
+    int cpu = -1;    // where it is latched or runs
+    int home = -1;
+  };
+  struct Cpu {
+    std::list<Task*> queue;
+    Task* current = nullptr;
+    int64_t since_ns = 0;
+  };
+
+  void PickNextTask(bpf_ghost_sched* context, int cpu, usermode::BpfHelpers& helpers);
+  int32_t SendMessage(bpf_ghost_msg* message, usermode::BpfHelpers& helpers);
+  int32_t Arrive(const bpf_ghost_msg& message, usermode::BpfHelpers& helpers);
+  void Leave(Task* task);
+  void Tick(int cpu, usermode::BpfHelpers& helpers);
+  void BecomesRunnable(Task* task, uint32_t barrier, int cpu, usermode::BpfHelpers& helpers);
+  void Note(Task* task, uint32_t barrier, bool runnable);
+  void NoteBarrier(Task* task, uint32_t barrier, bool anew);
+
+  std::list<Task*>& QueueOf(int queue) { return queue < 0 ? global_ : cpus_[queue].queue; }
+  void LineUp(Task* task);
+  void TakeOut(Task* task);
+  void ForgetCpu(Task* task);
+  Task* TakeFirst(int cpu);
+  void GiveBack(Task* task, uint32_t barrier, bool always);
+  void SendHome(Task* task, int cpu, usermode::BpfHelpers& helpers);
+  int FindHome(int64_t gtid, int cpu);
+  bool WaitsFor(int cpu) { return !global_.empty() || !cpus_[cpu].queue.empty(); }
+  int TakeIdleCpu(int first);
+  void KickFor(const Task& task, int last_cpu, usermode::BpfHelpers& helpers);
+  void PassOn(int cpu, usermode::BpfHelpers& helpers);
+
+  const Options options_;
+  bool initialized_ = false;
+  uint64_t order_ = 0;
+  uint64_t picks_ = 0;
+  size_t waiting_ = 0;
+  std::map<int64_t, std::unique_ptr<Task>> tasks_;
+  std::list<Task*> global_;
+  std::map<int, Cpu> cpus_;
+  std::set<int> idle_;
+};
+
+}  // namespace ghost::sim
+
+#endif  // GHOST_KERNEL_USERMODE_SIM_BIFF_TWIN_H_
