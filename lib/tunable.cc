@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "lib/base/status.h"
 
@@ -66,6 +67,21 @@ std::string Tunable::ToString() const { return Format(Get()); }
 std::string Tunable::Range() const {
   if (unit_ == Unit::kBool) return "true or false";
   return absl::StrCat("from ", Format(min_), " to ", Format(max_));
+}
+
+absl::StatusOr<Tunable*> FindTunable(const std::vector<Tunable*>& tunables, absl::string_view name,
+                                     absl::string_view owner) {
+  std::vector<std::string> names;
+  for (Tunable* tunable : tunables) {
+    if (tunable->name() == name) return tunable;
+    names.emplace_back(tunable->name());
+  }
+  return NoSuchTunable(name, owner, names);
+}
+
+absl::Status NoSuchTunable(absl::string_view name, absl::string_view owner, const std::vector<std::string>& names) {
+  return WithHint(absl::InvalidArgumentError(absl::StrCat("there is no tunable '", name, "'")),
+                  absl::StrCat(owner, " has ", names.empty() ? "none" : absl::StrJoin(names, ", ")));
 }
 
 }  // namespace ghost

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -51,6 +52,12 @@ class Tunable {
   const int64_t max_;
   std::atomic<int64_t> value_;
 };
+
+// The one of that name. InvalidArgument, with a hint that names those of `owner`: there is none.
+absl::StatusOr<Tunable*> FindTunable(const std::vector<Tunable*>& tunables, absl::string_view name,
+                                     absl::string_view owner);
+// What that says, for who knows names only.
+absl::Status NoSuchTunable(absl::string_view name, absl::string_view owner, const std::vector<std::string>& names);
 
 }  // namespace ghost
 

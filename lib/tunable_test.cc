@@ -42,5 +42,16 @@ TEST(TunableTest, KeepsItsValueWhenTheNewOneIsWrong) {
   EXPECT_EQ(HintOf(balance.Set("2")), "balance: true or false");
 }
 
+TEST(TunableTest, IsFoundByItsName) {
+  Tunable slice("slice", "", Tunable::Unit::kNanoseconds, 50'000, 1'000, 1'000'000'000);
+  Tunable depth("depth", "", Tunable::Unit::kCount, 8, 1, 64);
+  EXPECT_EQ(*FindTunable({&slice, &depth}, "depth", "agent_x"), &depth);
+  const absl::Status status = FindTunable({&slice, &depth}, "width", "agent_x").status();
+  EXPECT_EQ(ExitCodeOf(status), ExitCode::kUsage);
+  EXPECT_EQ(status.message(), "there is no tunable 'width'");
+  EXPECT_EQ(HintOf(status), "agent_x has slice, depth");
+  EXPECT_EQ(HintOf(FindTunable({}, "slice", "agent_x").status()), "agent_x has none");
+}
+
 }  // namespace
 }  // namespace ghost

@@ -35,17 +35,6 @@ std::vector<uint64_t> CounterValues(const RuntimeCounters& counters) {
   return values;
 }
 
-absl::StatusOr<Tunable*> FindTunable(const std::string& program, const std::vector<Tunable*>& tunables,
-                                     absl::string_view name) {
-  std::vector<std::string> names;
-  for (Tunable* tunable : tunables) {
-    if (tunable->name() == name) return tunable;
-    names.emplace_back(tunable->name());
-  }
-  const absl::Status status = absl::InvalidArgumentError(absl::StrCat("there is no tunable '", name, "'"));
-  return WithHint(status, absl::StrCat(program, " has ", names.empty() ? "none" : absl::StrJoin(names, ", ")));
-}
-
 }  // namespace
 
 RpcResponse AgentRequests::Handle(RpcRequest& request) {
@@ -112,7 +101,7 @@ absl::Status AgentRequests::SetTunables(RpcRequest& request) {
   for (int64_t i = 0; i < request.arg0; ++i) {
     GHOST_ASSIGN_OR_RETURN(const std::string assignment, request.buffer.DeserializeString());
     const std::pair<std::string, std::string> parts = absl::StrSplit(assignment, absl::MaxSplits('=', 1));
-    GHOST_ASSIGN_OR_RETURN(Tunable * tunable, FindTunable(program_, tunables, parts.first));
+    GHOST_ASSIGN_OR_RETURN(Tunable * tunable, FindTunable(tunables, parts.first, program_));
     GHOST_RETURN_IF_ERROR(tunable->Check(parts.second));
     wanted.emplace_back(tunable, parts.second);
   }

@@ -10,9 +10,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "lib/base/status.h"
 #include "lib/ghostfs.h"
+#include "lib/tunable.h"
 #include "nlohmann/json.hpp"
 #include "util/ctl/agent_connection.h"
 #include "util/ctl/command.h"
@@ -90,14 +90,12 @@ absl::StatusOr<std::vector<TunableView>> Choose(const std::vector<TunableView>& 
   for (const std::string& name : names) {
     const auto is_it = [&name](const TunableView& view) { return view.name == name; };
     const auto found = std::find_if(all.begin(), all.end(), is_it);
-    if (found != all.end()) {
-      chosen.push_back(*found);
-      continue;
+    if (found == all.end()) {
+      std::vector<std::string> known;
+      for (const TunableView& view : all) known.push_back(view.name);
+      return NoSuchTunable(name, "this agent", known);
     }
-    const auto append_name = [](std::string* out, const TunableView& view) { out->append(view.name); };
-    return WithHint(
-        absl::InvalidArgumentError(absl::StrCat("there is no tunable '", name, "'")),
-        all.empty() ? "this agent has none" : absl::StrCat("there are ", absl::StrJoin(all, ", ", append_name)));
+    chosen.push_back(*found);
   }
   return chosen;
 }

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
 #include "lib/tunable.h"
 
@@ -61,17 +59,8 @@ absl::Status SchedulerProcess::Start() {
 
 absl::Status SchedulerProcess::SetTunables() {
   for (const auto& [name, value] : options_.scheduler_options.tunables) {
-    const std::vector<Tunable*> tunables = scheduler_->runtime().Tunables();
-    const auto found =
-        std::find_if(tunables.begin(), tunables.end(), [&](const Tunable* tunable) { return tunable->name() == name; });
-    if (found != tunables.end()) {
-      GHOST_RETURN_IF_ERROR((*found)->Set(value));
-      continue;
-    }
-    std::string names;
-    for (const Tunable* tunable : tunables) absl::StrAppend(&names, names.empty() ? "" : ", ", tunable->name());
-    return WithHint(absl::InvalidArgumentError(absl::StrCat("the policy has nothing to set that is named ", name)),
-                    names.empty() ? "it has nothing to set at all" : absl::StrCat("it has ", names));
+    GHOST_ASSIGN_OR_RETURN(Tunable * tunable, FindTunable(scheduler_->runtime().Tunables(), name, "the policy"));
+    GHOST_RETURN_IF_ERROR(tunable->Set(value));
   }
   return absl::OkStatus();
 }
