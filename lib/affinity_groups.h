@@ -20,11 +20,11 @@
 #define GHOST_LIB_AFFINITY_GROUPS_H_
 
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
 
+#include "lib/base/bits.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/logging.h"
 
@@ -32,7 +32,7 @@ namespace ghost {
 
 class AffinityGroups {
  public:
-  static constexpr int kShared = 64;
+  static constexpr int kShared = 63;
 
   // `cpus`: all of the enclave's.
   explicit AffinityGroups(const CpuSet& cpus) : at_(cpus.Last() + 1, 1) { sets_[0] = cpus; }
@@ -60,23 +60,24 @@ class AffinityGroups {
   void SetWaiting(int group, bool waiting) {
     if (group >= kShared) {
       const int cpu = group - kShared;
-      if (pinned_.Contains(cpu) != waiting) num_pinned_ += waiting ? 1 : -1;
       waiting ? pinned_.Add(cpu) : pinned_.Remove(cpu);
-    } else {
-      const uint64_t bit = uint64_t{1} << group;
-      waiting_ = waiting ? waiting_ | bit : waiting_ & ~bit;
+      group = kPinned;
+      waiting = !pinned_.empty();
     }
+    const uint64_t bit = uint64_t{1} << group;
+    waiting_ = waiting ? waiting_ | bit : waiting_ & ~bit;
     if (group != 0) narrow_is_known_ = false;
   }
-  bool SomebodyWaits() const { return waiting_ != 0 || num_pinned_ != 0; }
+  bool SomebodyWaits() const { return waiting_ != 0; }
   // Whether some of them may not run on every CPU.
-  bool SomebodyHasLessChoice() const { return (waiting_ & ~uint64_t{1}) != 0 || num_pinned_ != 0; }
+  bool SomebodyHasLessChoice() const { return (waiting_ & ~uint64_t{1}) != 0; }
 
   // Calls visit(group) for the groups in which tasks wait that may run on `cpu`.
   template <typename Visit>
   void ForEachAt(int cpu, Visit visit) const {
-    for (uint64_t groups = waiting_ & at_[cpu]; groups != 0; groups &= groups - 1) visit(std::countr_zero(groups));
-    if (num_pinned_ != 0 && pinned_.Contains(cpu)) visit(kShared + cpu);
+    for (uint64_t groups = waiting_ & at_[cpu]; groups != 0; groups &= groups - 1) visit(LowestBit(groups));
+    if ((waiting_ >> kPinned) != 0 && pinned_.Contains(cpu)) [[unlikely]]
+      visit(kShared + cpu);
   }
 
   // Of the tasks that head(group) returns for those groups, references, the one that goes before(a, b) all others;
@@ -92,32 +93,36 @@ class AffinityGroups {
   }
 
   // Calls offer(cpu) for each CPU of `idle` that a waiting task may run on, until nobody waits. Those that only
-  // group 0 can use come first: so it leaves the others to tasks that have less choice. O(idle CPUs).
+  // group 0 can use come first: so it leaves the others to tasks that have less choice. `offer` may take CPUs out of
+  // the set, and may be shown one that it has taken out. O(idle CPUs).
   template <typename Offer>
-  void OfferEach(const CpuSet& idle, Offer offer) {
-    if (idle.empty() || !SomebodyWaits()) return;
-    if (!SomebodyHasLessChoice()) {
-      OfferAll(idle, offer);
-      return;
-    }
-    const CpuSet narrow = Narrow();
-    if ((waiting_ & 1) != 0) OfferAll(idle - narrow, offer);
-    OfferAll(idle & narrow, offer);
+  [[gnu::always_inline]] void OfferEach(const CpuSet& idle, Offer offer) {
+    SomebodyHasLessChoice() ? OfferByChoice(idle, offer) : OfferAll(idle, offer);
   }
 
  private:
+  static constexpr int kPinned = kShared;  // in waiting_: all the groups of one CPU
+
   template <typename Offer>
-  void OfferAll(const CpuSet& idle, Offer& offer) {
-    // `offer` may take a CPU out of the set.
-    for (int cpu = idle.First(); cpu >= 0 && SomebodyWaits(); cpu = idle.Next(cpu)) offer(cpu);
+  [[gnu::always_inline]] void OfferAll(const CpuSet& idle, Offer& offer) {
+    for (int cpu : idle) {
+      if (!SomebodyWaits()) return;
+      offer(cpu);
+    }
+  }
+  template <typename Offer>
+  [[gnu::noinline]] void OfferByChoice(const CpuSet& idle, Offer& offer) {
+    const CpuSet narrow = Narrow();
+    if ((waiting_ & 1) != 0) OfferAll(idle - narrow, offer);
+    OfferAll(idle & narrow, offer);
   }
 
   // Where waiting tasks that may not run on every CPU may run.
   const CpuSet& Narrow() {
     if (!narrow_is_known_) {
       narrow_ = pinned_;
-      for (uint64_t groups = waiting_ & ~uint64_t{1}; groups != 0; groups &= groups - 1) {
-        narrow_ |= sets_[std::countr_zero(groups)];
+      for (uint64_t groups = waiting_ & ~(uint64_t{1} | uint64_t{1} << kPinned); groups != 0; groups &= groups - 1) {
+        narrow_ |= sets_[LowestBit(groups)];
       }
       narrow_is_known_ = true;
     }
@@ -127,8 +132,8 @@ class AffinityGroups {
   // A group in which nobody waits, or -1. Sets that were used are kept as long as there is room.
   int TakeUnused() {
     if (used_ < kShared) return used_++;
-    const uint64_t unused = ~(waiting_ | 1);
-    return unused == 0 ? -1 : std::countr_zero(unused);
+    const uint64_t unused = ~(waiting_ | 1 | uint64_t{1} << kPinned);
+    return unused == 0 ? -1 : LowestBit(unused);
   }
   void SetCpus(int group, const CpuSet& cpus) {
     const uint64_t bit = uint64_t{1} << group;
@@ -140,9 +145,8 @@ class AffinityGroups {
   std::array<CpuSet, kShared> sets_;
   int used_ = 1;
   std::vector<uint64_t> at_;  // by cpu: the shared groups that may run there
-  uint64_t waiting_ = 0;      // the shared groups in which tasks wait
+  uint64_t waiting_ = 0;      // the shared groups in which tasks wait; and kPinned, if they do in others
   CpuSet pinned_;             // the CPUs in whose own group tasks wait
-  int num_pinned_ = 0;
   CpuSet narrow_;
   bool narrow_is_known_ = true;
 };

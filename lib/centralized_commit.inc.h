@@ -11,30 +11,27 @@ namespace ghost {
 template <typename Policy>
 [[gnu::always_inline]] inline bool CentralizedRuntime<Policy>::Commit(CpuState& c, Time now) {
   group_.Clear();
-  results_.clear();
-  int opened = 0;
+  failures_.clear();
   for (int cpu : plan_.planned_cpus()) {
     // Where no message says that a CPU was taken, its agent's status word does.
-    const bool taken = looks_at_words_ && !cpus_[cpu]->agent_word.cpu_available();
-    if (!taken) {
-      Open(*cpus_[cpu], now);
-      group_.Add(cpu);
-      ++opened;
+    if (looks_at_words_ && !cpus_[cpu]->agent_word.cpu_available()) [[unlikely]] {
+      if constexpr (kAsynchronous) failures_.push_back({cpu, Outcome::kCpuUnavailable});
+      continue;
     }
-    if (taken || !kAsynchronous) results_.push_back({cpu, taken ? Outcome::kCpuUnavailable : Outcome::kRunning});
+    Open(*cpus_[cpu], now);
+    group_.Add(cpu);
   }
-  if (opened > 0) {
-    if (const int result = group_.Submit(); result < 0) [[unlikely]] {
-      ReportKernelGone(c.cpu, "a commit failed", -result);
-      return false;
-    }
+  if (const int result = group_.empty() ? 0 : group_.Submit(); result < 0) [[unlikely]] {
+    ReportKernelGone(c.cpu, "a commit failed", -result);
+    return false;
   }
   if constexpr (!kAsynchronous) {
-    for (Result& result : results_) {
-      if (result.outcome == Outcome::kRunning) result.outcome = cpus_[result.cpu]->request->Finish();
+    for (int cpu : plan_.planned_cpus()) {
+      const bool opened = !looks_at_words_ || group_.Contains(cpu);
+      Conclude(c, cpu, opened ? cpus_[cpu]->request->Finish() : Outcome::kCpuUnavailable, now);
     }
   }
-  return Conclude(c, now);
+  return failures_.empty() || ConcludeFailures(c, now);
 }
 
 template <typename Policy>
@@ -62,27 +59,12 @@ template <typename Policy>
   }
 }
 
-// Follows results_. Those that came to nothing go last and in reverse: see lib/centralized_policy.h. False: the kernel
-// is gone.
+// What came of a transaction. Those that came to nothing wait until all others are concluded.
 template <typename Policy>
-[[gnu::always_inline]] inline bool CentralizedRuntime<Policy>::Conclude(CpuState& c, Time now) {
-  size_t failures = 0;
-  for (const Result& result : results_) {
-    if (result.outcome == Outcome::kRunning) [[likely]] {
-      Succeeded(c, result.cpu, now);
-    } else {
-      results_[failures++] = result;
-    }
-  }
-  bool good = true;
-  while (failures > 0) [[unlikely]] {
-      good &= Failed(c, results_[--failures], now);
-    }
-  return good;
-}
-
-template <typename Policy>
-[[gnu::always_inline]] inline void CentralizedRuntime<Policy>::Succeeded(CpuState& c, int cpu, Time now) {
+[[gnu::always_inline]] inline void CentralizedRuntime<Policy>::Conclude(CpuState& c, int cpu, Outcome outcome,
+                                                                        Time now) {
+  if (outcome != Outcome::kRunning) [[unlikely]]
+    return failures_.push_back({cpu, outcome});
   c.counters.commits.Add(1);
   // What was there is on its way off; its message is to come. If it may not run there, that is why.
   if (Task* before = plan_.current(cpu); before != nullptr && before->allowed_.Contains(cpu)) {
@@ -90,18 +72,26 @@ template <typename Policy>
   }
   Task* task = plan_.planned(cpu);
   if (task == nullptr) return Vacate(cpu);
-  task->place_ &= ~Task::kPending;
+  if constexpr (kAsynchronous) task->place_ &= ~Task::kPending;
   cpus_[cpu]->task_seqnum = kAsynchronous ? cpus_[cpu]->next_seqnum : task->seqnum_;
   plan_.SetBusy(cpu, task, now);
   if constexpr (requires { policy_.OnRunning(0, task, now); }) policy_.OnRunning(cpu, task, now);
 }
 
+// In reverse: see lib/centralized_policy.h. False: the kernel is gone.
 template <typename Policy>
-[[gnu::noinline]] bool CentralizedRuntime<Policy>::Failed(CpuState& c, Result result, Time now) {
+[[gnu::noinline]] bool CentralizedRuntime<Policy>::ConcludeFailures(CpuState& c, Time now) {
+  bool good = true;
+  for (size_t i = failures_.size(); i-- > 0;) good &= Failed(c, failures_[i], now);
+  return good;
+}
+
+template <typename Policy>
+bool CentralizedRuntime<Policy>::Failed(CpuState& c, Failure failure, Time now) {
   // How soon a CPU that could not be had is tried again, if its agent's status word says that it could.
   constexpr absl::Duration kRetry = absl::Microseconds(100);
   constexpr absl::Duration kRetryWithoutAgent = absl::Milliseconds(10);
-  const auto [cpu, outcome] = result;
+  const auto [cpu, outcome] = failure;
   c.counters.commits_failed.Add(1);
   if (outcome == Outcome::kCpuUnavailable) SetUnavailable(cpu, now + kRetry);
   if (outcome == Outcome::kNoAgent) SetUnavailable(cpu, now + kRetryWithoutAgent);
@@ -127,7 +117,7 @@ template <typename Policy>
 void CentralizedRuntime<Policy>::Reap(CpuState& c, Time now) {
   // A CPU that has not taken its transaction by then has left the enclave.
   constexpr int64_t kTimeoutNs = 100'000'000;
-  results_.clear();
+  failures_.clear();
   size_t kept = 0;
   for (int cpu : pending_) {
     CpuState& on = *cpus_[cpu];
@@ -138,16 +128,12 @@ void CentralizedRuntime<Policy>::Reap(CpuState& c, Time now) {
       continue;
     }
     on.pending = false;
-    if (on.request->succeeded()) [[likely]] {
-      Succeeded(c, cpu, now);
-      continue;
-    }
-    const Outcome outcome = on.request->Finish();
     const bool timed_out = on.request->state() == GHOST_TXN_ABORTED;
-    results_.push_back({cpu, timed_out ? Outcome::kCpuUnavailable : outcome});
+    Conclude(c, cpu, timed_out ? Outcome::kCpuUnavailable : on.request->Finish(), now);
   }
   pending_.resize(kept);
-  if (!results_.empty()) Conclude(c, now);
+  if (!failures_.empty()) [[unlikely]]
+    ConcludeFailures(c, now);
 }
 
 template <typename Policy>
@@ -155,8 +141,9 @@ template <typename Policy>
   pending_.erase(std::find(pending_.begin(), pending_.end(), on.cpu));
   on.pending = false;
   on.request->Abort();
-  results_.assign(1, {on.cpu, on.request->Finish()});
-  Conclude(c, now);
+  failures_.clear();
+  Conclude(c, on.cpu, on.request->Finish(), now);
+  ConcludeFailures(c, now);
 }
 
 template <typename Policy>

@@ -28,7 +28,9 @@ template <typename Policy>
   if constexpr (kAsynchronous) {
     if (!pending_.empty()) Reap(c, now);
   }
-  const bool drained = Drain(c, now);
+  handled_ = 0;
+  const bool drained = queue().Quiet() || Drain(c, now);
+  loop_meter_.MessagesRead();
   if (!drained || fresh_look_.Overflowed(queue()) || upkeep_due()) [[unlikely]]
     return false;
   if constexpr (kHasHints) {
@@ -50,7 +52,7 @@ template <typename Policy>
 template <typename Policy>
 [[gnu::always_inline]] inline bool CentralizedRuntime<Policy>::Drain(CpuState& c, Time now) {
   uint32_t alarms = 0;  // that the timer has gone off is not that something has happened
-  const Drained drained = DrainMessages(queue(), [&]<typename M>(const M& message, uint32_t seqnum) {
+  const auto handle = [&]<typename M>(const M& message, uint32_t seqnum) __attribute__((always_inline)) {
     if constexpr (kConcernsTask<M>) {
       Task* task = keeper_.Find(message.gtid);
       if (task == nullptr) [[unlikely]]
@@ -67,18 +69,16 @@ template <typename Policy>
     } else if constexpr (std::is_same_v<M, CpuTimerExpired>) {
       ++alarms;
     }
-  });
-  loop_meter_.MessagesRead();
+  };
+  const Drained drained = DrainMessages(queue(), c.counters.corrupt_messages, handle);
   handled_ = drained.messages - alarms;
   if (drained.messages != 0) {
     c.counters.messages.Add(drained.messages);
     stale_since_ = Time::Infinite();
   }
-  if (drained.corrupt || drained.unreadable != 0) [[unlikely]] {
-    c.counters.corrupt_messages.Add(drained.unreadable + (drained.corrupt ? 1 : 0));
-    if (drained.corrupt) LoseTrack();
-  }
-  return !drained.stopped_at_new;
+  if (drained.end == Drained::End::kCorrupt) [[unlikely]]
+    LoseTrack();
+  return drained.end != Drained::End::kNewTask;
 }
 
 template <typename Policy>
@@ -293,11 +293,16 @@ inline void CentralizedRuntime<Policy>::Block(CpuState& c, Task* task, Time now)
   const bool is_new = task->state_ == TaskState::kNew;
   if (task->state_ == TaskState::kOnCpu) [[likely]] {
     LeaveCpu(task, now);
-  } else if (task->state_ == TaskState::kQueued) {
-    policy_.Dequeue(task);
-    SetState(c, task, TaskState::kRunnable);
+    static_assert(IsLegal(TaskState::kOnCpu, TaskState::kBlocked));
+    task->state_ = TaskState::kBlocked;
+    runnable_.Add(-1);
+  } else {
+    if (task->state_ == TaskState::kQueued) {
+      policy_.Dequeue(task);
+      SetState(c, task, TaskState::kRunnable);
+    }
+    SetState(c, task, TaskState::kBlocked);
   }
-  SetState(c, task, TaskState::kBlocked);
   if constexpr (requires { policy_.OnBlocked(task, now); }) {
     if (!is_new) policy_.OnBlocked(task, now);
   }

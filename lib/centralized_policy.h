@@ -47,6 +47,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "boost/container/options.hpp"
+#include "boost/container/static_vector.hpp"
 #include "lib/base/cpu_set.h"
 #include "lib/base/logging.h"
 #include "lib/base/time.h"
@@ -55,6 +57,11 @@
 #include "lib/topology.h"
 
 namespace ghost {
+
+// Of something for each CPU at most. There is room for all, so that adding one is a store.
+template <typename T>
+using PerCpuList = boost::container::static_vector<
+    T, CpuSet::kMaxCpus, boost::container::static_vector_options_t<boost::container::throw_on_overflow<false>>>;
 
 // What Schedule sees of the CPUs, and what it decides. The CPU of the global agent, and those that another class has or
 // that have no agent, are neither idle nor busy: they don't occur.
@@ -114,11 +121,12 @@ class Plan {
     slots_[cpu].task = nullptr;
     idle_.Add(cpu);
   }
+  // A CPU that was neither idle nor busy, as it was planned for, has got a task.
   void SetBusy(int cpu, Task* task, Time since) {
-    Unlink(cpu);
-    idle_.Remove(cpu);
-    slots_[cpu].task = task;
-    slots_[cpu].since = since;
+    Slot& slot = slots_[cpu];
+    GHOST_DCHECK(!slot.linked && !idle_.Contains(cpu)) << "cpu " << cpu << " is " << (slot.linked ? "busy" : "idle");
+    slot.task = task;
+    slot.since = since;
     LinkAfter(busy_.last, cpu);
   }
   // A busy CPU was planned for, but its task has kept it: it is where it was among the busy ones.
@@ -147,7 +155,7 @@ class Plan {
   }
   // The CPUs that were planned for, in that order; each is neither idle nor busy until it is set to be. planned(cpu) is
   // the task that it gets, or null: only its current(cpu), if any, leaves it.
-  const std::vector<int>& planned_cpus() const { return planned_; }
+  const auto& planned_cpus() const { return planned_; }
   Task* planned(int cpu) const { return slots_[cpu].planned; }
   const std::vector<Task*>& deferred() const { return deferred_; }
   const std::vector<Task*>& have_work() const { return have_work_; }
@@ -156,7 +164,6 @@ class Plan {
   void Reserve(size_t num_tasks) {
     deferred_.reserve(num_tasks);
     have_work_.reserve(num_tasks);
-    planned_.reserve(slots_.size());
   }
 
  private:
@@ -179,12 +186,15 @@ class Plan {
     const StatusWord& word = task.status_word();
     return !word.valid() || (word.barrier() == task.seqnum() && !word.on_cpu());
   }
-  Slot& Take(int cpu) {
+  [[gnu::always_inline]] Slot& Take(int cpu) {
     Slot& slot = slots_[cpu];
     GHOST_DCHECK(slot.linked || idle_.Contains(cpu)) << "cpu " << cpu << " is not to be had";
     slot.planned = nullptr;
-    Unlink(cpu);
-    idle_.Remove(cpu);
+    if (slot.linked) {
+      Unlink(cpu);
+    } else {
+      idle_.Remove(cpu);
+    }
     planned_.push_back(cpu);
     return slot;
   }
@@ -210,8 +220,8 @@ class Plan {
   Time look_again_ = Time::Infinite();
   CpuSet idle_;
   Ends busy_;
-  std::vector<Slot> slots_;   // by cpu
-  std::vector<int> planned_;  // CPUs
+  std::vector<Slot> slots_;  // by cpu
+  PerCpuList<int> planned_;  // CPUs
   std::vector<Task*> deferred_;
   std::vector<Task*> have_work_;
 };

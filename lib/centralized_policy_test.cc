@@ -29,17 +29,22 @@ class PlanTest : public testing::Test {
   PlanTest() {
     for (int cpu : {1, 2, 3}) plan_.SetIdle(cpu);
   }
+  void Run(int cpu, TestTask* task, Time since) {
+    plan_.SetUnavailable(cpu);
+    plan_.SetBusy(cpu, task, since);
+  }
+
   Plan<TestTask> plan_{4};
   TestTask a_, b_, c_;
 };
 
 TEST_F(PlanTest, KeepsBusyCpusInTheOrderInWhichTheyGotTheirTasks) {
-  plan_.SetBusy(3, &a_, At(10));
-  plan_.SetBusy(1, &b_, At(20));
-  plan_.SetBusy(2, &c_, At(30));
+  Run(3, &a_, At(10));
+  Run(1, &b_, At(20));
+  Run(2, &c_, At(30));
   EXPECT_THAT(Busy(plan_), ElementsAre(3, 1, 2));
   EXPECT_TRUE(plan_.idle().empty());
-  plan_.SetBusy(3, &b_, At(40));
+  Run(3, &b_, At(40));
   EXPECT_THAT(Busy(plan_), ElementsAre(1, 2, 3));
   plan_.SetIdle(2);
   plan_.SetUnavailable(1);
@@ -56,8 +61,8 @@ TEST_F(PlanTest, KeepsBusyCpusInTheOrderInWhichTheyGotTheirTasks) {
 }
 
 TEST_F(PlanTest, WhatIsPlannedIsNeitherIdleNorBusy) {
-  plan_.SetBusy(3, &a_, At(10));
-  plan_.SetBusy(2, &b_, At(20));
+  Run(3, &a_, At(10));
+  Run(2, &b_, At(20));
   plan_.BeginPass(At(100));
   EXPECT_TRUE(plan_.Assign(1, &c_));
   TestTask d;

@@ -38,7 +38,6 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "boost/container/static_vector.hpp"
 #include "kernel/abi/message.h"
 #include "kernel/ghost_uapi.h"
 #include "lib/centralized_base.h"
@@ -83,8 +82,8 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
     // The number that its task had when it was given it; pending: that the next one had.
     uint32_t task_seqnum = 0, next_seqnum = 0;
   };
-  // What came of a transaction.
-  struct Result {
+  // A transaction that came to nothing.
+  struct Failure {
     int cpu;
     Outcome outcome;
   };
@@ -122,9 +121,9 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   // -- Transactions --
   bool Commit(CpuState& c, Time now);
   void Open(CpuState& on, Time now);
-  bool Conclude(CpuState& c, Time now);
-  void Succeeded(CpuState& c, int cpu, Time now);
-  bool Failed(CpuState& c, Result result, Time now);
+  void Conclude(CpuState& c, int cpu, Outcome outcome, Time now);
+  bool ConcludeFailures(CpuState& c, Time now);
+  bool Failed(CpuState& c, Failure failure, Time now);
   void Reap(CpuState& c, Time now);
   // What came of a CPU's pending transaction, which is cut short if it can be.
   void Settle(CpuState& c, CpuState& on, Time now);
@@ -173,13 +172,10 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   std::vector<std::unique_ptr<CpuState>> cpus_;  // by cpu; null for those that are not the enclave's
   Plan<Task> plan_;
   CommitGroup group_;
-  const bool looks_at_words_;  // no message says which CPUs can be had
-  // Room for all CPUs, so that adding one is a store.
-  template <typename T>
-  using PerCpuList = boost::container::static_vector<T, CpuSet::kMaxCpus>;
-  PerCpuList<Result> results_;  // of the commit under way
-  PerCpuList<int> pending_;     // CPUs whose transactions are open (asynchronous), in the order of their opening
-  CpuSet forbidden_;            // CPUs whose tasks may not run there any more
+  const bool looks_at_words_;     // no message says which CPUs can be had
+  PerCpuList<Failure> failures_;  // of the commit under way
+  PerCpuList<int> pending_;       // CPUs whose transactions are open (asynchronous), in the order of their opening
+  CpuSet forbidden_;              // CPUs whose tasks may not run there any more
   TasksAtHome all_;
   size_t num_tasks_reserved_ = 0;
   absl::flat_hash_set<int64_t> displaced_;  // gtids: may run on the global agent's CPU alone, so they run anywhere

@@ -1,6 +1,5 @@
 #include "lib/channel.h"
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -27,46 +26,15 @@ absl::StatusOr<Channel> Channel::Create(KernelEnclave* enclave, int elems, int n
   channel.begin_ = region.data + header.start + sizeof(ghost_ring);
   channel.end_ = channel.begin_ + size_t{header.nelems} * sizeof(ghost_msg);
   channel.mask_ = header.nelems - 1;
-  channel.DropAll(LoadShared<Order::kAcquire>(channel.ring_->tail));
+  channel.at_ = channel.DropAll(LoadShared<Order::kAcquire>(channel.ring_->tail));
   if (!wakeup.empty()) GHOST_RETURN_IF_ERROR(channel.ConfigureWakeup(wakeup));
   return channel;
 }
 
-Channel::Result Channel::Refill() {
-  const uint32_t tail = limit_tail_;
-  if (tail != tail_) {
-    tail_ = tail;
-    StoreShared<Order::kRelease>(ring_->tail, tail);
-  }
-  const uint32_t head = LoadShared<Order::kAcquire>(ring_->head);
-  if (head == tail) return Result::kEmpty;
-  const uint32_t used = head - tail;
-  if (used > num_elements()) {
-    DropAll(head);
-    return Result::kCorrupt;
-  }
-  const uint32_t index = tail & mask_;
-  const uint32_t contiguous = std::min(used, num_elements() - index);
-  slot_ = begin_ + size_t{index} * sizeof(ghost_msg);
-  limit_ = slot_ + size_t{contiguous} * sizeof(ghost_msg);
-  limit_tail_ = tail + contiguous;
-  return Result::kMessage;
-}
-
-bool Channel::SkipPadding() {
-  if (limit_ != end_) {
-    DropBatch();
-    return false;
-  }
-  // It reaches to the end, whatever its length says: 16 bits may be too few for it.
-  slot_ = limit_;
-  return true;
-}
-
-void Channel::DropAll(uint32_t head) {
+Channel::Cursor Channel::DropAll(uint32_t head) {
   tail_ = limit_tail_ = head;
   StoreShared<Order::kRelease>(ring_->tail, head);
-  slot_ = limit_ = next_ = begin_;
+  return {.slot = begin_, .limit = begin_, .next = begin_};
 }
 
 int Channel::Associate(int64_t gtid, uint32_t barrier) {

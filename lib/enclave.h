@@ -114,6 +114,7 @@ class CommitGroup {
 
   void Add(int cpu) { cpus_.Add(cpu); }
   bool empty() const { return cpus_.empty(); }
+  bool Contains(int cpu) const { return cpus_.Contains(cpu); }
   void Clear() { cpus_.Clear(); }
   // Calls visit(RunRequest&) for each CPU, in ascending order.
   template <typename Visit>

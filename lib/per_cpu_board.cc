@@ -10,9 +10,8 @@ constexpr int kCoresToTry = 8;
 
 }  // namespace
 
-int CpuBoard::NearestIdle(int near, const CpuSet& allowed) const {
+int CpuBoard::FindNearestIdle(int near, const CpuSet& allowed) const {
   int found = -1;
-  if (idle_.empty()) return found;
   VisitDomains(near, [&](const CpuSet& domain) { return (found = IdleIn(near, allowed, domain)) >= 0; });
   return found;
 }

@@ -55,7 +55,7 @@ class CpuBoard {
 
   // The idle CPU among `allowed` that is nearest to `near`: of those that share its L3 cache, then those of its node,
   // then all, and of equals one whose whole core is idle. -1: none. O(1).
-  int NearestIdle(int near, const CpuSet& allowed) const;
+  int NearestIdle(int near, const CpuSet& allowed) const { return idle_.empty() ? -1 : FindNearestIdle(near, allowed); }
   // Calls visit(cpus) for the CPUs that share an L3 cache with `near`, those of its node, and all, until it returns
   // true.
   template <typename Visit>
@@ -66,6 +66,7 @@ class CpuBoard {
   }
 
  private:
+  int FindNearestIdle(int near, const CpuSet& allowed) const;
   int IdleIn(int near, const CpuSet& allowed, const CpuSet& domain) const;
   bool WholeCoreIsIdle(int cpu) const;
 
@@ -91,15 +92,19 @@ class CpuLoads {
   // The CPUs to choose from: never empty.
   const CpuSet& allowed() const { return allowed_; }
   Load operator[](int cpu) const {
+    return {.runnable = Runnable(cpu), .tasks = board_.row(cpu).tasks.load(std::memory_order_relaxed) - Others(cpu)};
+  }
+  // The first of these figures alone.
+  int Runnable(int cpu) const {
     const CpuBoard::Row& row = board_.row(cpu);
-    const int others = cpu == counted_on_ ? counted_ : 0;
-    return {.runnable = static_cast<int>(row.runnable.value()) + row.incoming.load(std::memory_order_relaxed) - others,
-            .tasks = row.tasks.load(std::memory_order_relaxed) - others};
+    return static_cast<int>(row.runnable.value()) + row.incoming.load(std::memory_order_relaxed) - Others(cpu);
   }
   // The allowed CPU that has nothing to do and is nearest to `near`, or -1; see CpuBoard.
   int NearestIdle(int near) const { return board_.NearestIdle(near, allowed_); }
 
  private:
+  int Others(int cpu) const { return cpu == counted_on_ ? counted_ : 0; }
+
   const CpuSet& allowed_;
   const CpuBoard& board_;
   const int counted_on_;

@@ -67,42 +67,19 @@ template <typename Policy>
 // False: the first message is one that upkeep has to handle before any that follow.
 template <typename Policy>
 [[gnu::always_inline]] inline bool PerCpuRuntime<Policy>::Drain(CpuState& c, Time now) {
-  // A ring that is filled while it is drained is left to the next pass: the barrier will have moved.
-  const uint32_t limit = c.channel.num_elements();
-  uint32_t left = limit;
-  uint32_t left_at_new = 0;  // when a TASK_NEW stopped it; else 0
-  MessageView view;
-  Channel::Result result;
-  const auto handle = [&]<typename M>(const M& message) __attribute__((always_inline)) {
-    if constexpr (std::is_same_v<M, TaskNew>) {
-      c.channel.Keep();
-      left_at_new = left;
-      left = 1;
-    } else if constexpr (kConcernsTask<M>) {
-      if (Task* task = Follow(c, message.gtid, view.seqnum()); task != nullptr) On(c, task, message, now);
+  const auto handle = [&]<typename M>(const M& message, uint32_t seqnum) __attribute__((always_inline)) {
+    if constexpr (kConcernsTask<M>) {
+      if (Task* task = Follow(c, message.gtid, seqnum); task != nullptr) On(c, task, message, now);
     }
   };
-  while ((result = c.channel.Peek(&view)) == Channel::Result::kMessage) {
-    if (view.Visit(c.channel.abi(), handle) != DecodeError::kOk) [[unlikely]] {
-      c.counters.corrupt_messages.Add(1);
-    }
-    c.channel.Consume();
-    if (--left == 0) [[unlikely]] {
-      break;
-    }
-  }
-  if (result == Channel::Result::kCorrupt) [[unlikely]] {
-    LoseTrack(c);
-    c.counters.corrupt_messages.Add(1);
-  }
-  if (left_at_new != 0) [[unlikely]] {
-    left = left_at_new;
-  }
-  if (left != limit) {
-    c.counters.messages.Add(limit - left);
+  const Drained drained = DrainMessages(c.channel, c.counters.corrupt_messages, handle);
+  if (drained.messages != 0) {
+    c.counters.messages.Add(drained.messages);
     c.stale = 0;
   }
-  return left_at_new == 0;
+  if (drained.end == Drained::End::kCorrupt) [[unlikely]]
+    LoseTrack(c);
+  return drained.end != Drained::End::kNewTask;
 }
 
 template <typename Policy>
@@ -133,16 +110,20 @@ template <typename Policy>
   c.counters.woken.Add(1);
   if (task->state_ != TaskState::kBlocked) [[unlikely]]
     return c.counters.illegal_changes.Add(1);
+  if (task->place_ != 0) [[unlikely]]
+    return AskForPlace(c, task);
   const EnqueueReason reason = message.deferrable ? EnqueueReason::kWokenDeferrable : EnqueueReason::kWoken;
   if constexpr (kPlacesWakeups) {
-    if (task->place_ == 0 && c.row.runnable.value() > 0) {
+    if (has_choice_ && c.row.runnable.value() > 0) {
       const int cpu = policy_.PlaceTask(*task, CpuLoads(task->allowed_, board_));
       if (cpu != c.cpu && task->allowed_.Contains(cpu)) [[unlikely]] {
         return GoTo(c, task, cpu, reason);
       }
     }
   }
-  MakeRunnable(c, task, reason, now);
+  c.row.runnable.Add(1);
+  c.joined = true;
+  Join(c, task, reason, now);
 }
 
 template <typename Policy>
@@ -250,14 +231,20 @@ template <typename Policy>
   if (task->place_ != 0 || task->state_ == TaskState::kQueued) [[unlikely]] {
     return AskForPlace(c, task);
   }
-  static_assert(IsLegal(TaskState::kBlocked, TaskState::kQueued) && IsLegal(TaskState::kOnCpu, TaskState::kQueued) &&
-                IsLegal(TaskState::kRunnable, TaskState::kQueued));
   if (CountsAsRunnable(task->state_)) {
     if (c.current == task) c.current = nullptr;
   } else {
     c.row.runnable.Add(1);
     c.joined = true;
   }
+  Join(c, task, reason, now);
+}
+
+template <typename Policy>
+[[gnu::always_inline]] inline void PerCpuRuntime<Policy>::Join(CpuState& c, Task* task, EnqueueReason reason,
+                                                               Time now) {
+  static_assert(IsLegal(TaskState::kBlocked, TaskState::kQueued) && IsLegal(TaskState::kOnCpu, TaskState::kQueued) &&
+                IsLegal(TaskState::kRunnable, TaskState::kQueued));
   task->state_ = TaskState::kQueued;
   policy_.Enqueue(c.cpu, task, reason, now);
 }
@@ -394,7 +381,8 @@ template <typename Policy>
 }
 
 template <typename Policy>
-typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Yield(CpuState& c, int run_flags) {
+[[gnu::always_inline]] inline typename PerCpuRuntime<Policy>::PassResult PerCpuRuntime<Policy>::Yield(CpuState& c,
+                                                                                                      int run_flags) {
   const bool served = YieldCpu(c, c.barrier, run_flags, "the agent cannot yield");
   c.may_share = true;
   return served ? PassResult::kYielded : PassResult::kKernelGone;

@@ -155,6 +155,8 @@ class PerCpuRuntime final : public PerCpuBase {
   void TakeOff(CpuState& c, Task* task);
   void Block(CpuState& c, Task* task, Time now);
   void MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now);
+  // The run queue, of which it is known that it may.
+  void Join(CpuState& c, Task* task, EnqueueReason reason, Time now);
   void AskForPlace(CpuState& c, Task* task);
   void GoTo(CpuState& c, Task* task, int cpu, EnqueueReason reason);
   void Leave(CpuState& c, Task* task);
@@ -195,6 +197,7 @@ class PerCpuRuntime final : public PerCpuBase {
 
   TaskKeeper<Task> keeper_;
   CpuBoard board_;
+  const bool has_choice_;                        // there is more than one CPU
   std::vector<std::unique_ptr<CpuState>> cpus_;  // by cpu; null for those that are not the enclave's
   Policy policy_;
 };

@@ -11,6 +11,7 @@ PerCpuRuntime<Policy>::PerCpuRuntime(Enclave* enclave, RuntimeOptions options, c
     : PerCpuBase(enclave, std::move(options)),
       keeper_(enclave, this->options().initial_tasks),
       board_(enclave->cpus(), TopologyFor(enclave->cpus(), this->options())),
+      has_choice_(enclave->cpus().size() > 1),
       policy_(MakePolicy<Policy>(PolicyConfig{.cpus = enclave->cpus(), .topology = board_.topology()}, policy)) {
   cpus_.resize(static_cast<size_t>(enclave->cpus().Last()) + 1);
   for (int cpu : enclave->cpus()) {

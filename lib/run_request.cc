@@ -88,15 +88,6 @@ Outcome RunRequest::FinishSlow(int32_t now) {
   return OutcomeOf(static_cast<ghost_txn_state>(now));
 }
 
-int RunRequest::LocalYield(uint32_t agent_barrier, int run_flags) {
-  ghost_ioc_run argument = {.gtid = GHOST_NULL_GTID,
-                            .agent_barrier = agent_barrier,
-                            .task_barrier = 0,
-                            .run_cpu = cpu_,
-                            .run_flags = run_flags};
-  return enclave_->Ioctl(GHOST_IOC_RUN, &argument);
-}
-
 int RunRequest::Ping() {
   ghost_ioc_run argument = {
       .gtid = GHOST_AGENT_GTID, .agent_barrier = 0, .task_barrier = 0, .run_cpu = cpu_, .run_flags = 0};

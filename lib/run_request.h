@@ -59,7 +59,7 @@ class RunRequest {
   int cpu() const { return cpu_; }
 
   // Fills the transaction and opens it. The last one must be finished.
-  void Open(const Options& options) {
+  [[gnu::always_inline]] void Open(const Options& options) {
     PutShared(txn_->version, decltype(txn_->version){GHOST_TXN_VERSION});
     PutShared(txn_->cpu, decltype(txn_->cpu){cpu_});
     PutShared(txn_->agent_barrier, decltype(txn_->agent_barrier){options.agent_barrier});
@@ -99,7 +99,14 @@ class RunRequest {
 
   // Blocks the calling agent on its own CPU until a message, a ping, or the CPU's availability wakes it. Returns at
   // once with -ESTALE if `agent_barrier` has moved. `run_flags`: 0 or RTLA_ON_IDLE. 0 or -errno.
-  int LocalYield(uint32_t agent_barrier, int run_flags = 0);
+  int LocalYield(uint32_t agent_barrier, int run_flags = 0) {
+    ghost_ioc_run argument = {.gtid = GHOST_NULL_GTID,
+                              .agent_barrier = agent_barrier,
+                              .task_barrier = 0,
+                              .run_cpu = cpu_,
+                              .run_flags = run_flags};
+    return enclave_->Ioctl(GHOST_IOC_RUN, &argument);
+  }
   // Wakes this CPU's agent (which must be in this process). 0 or -errno.
   int Ping();
 

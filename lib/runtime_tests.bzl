@@ -1,6 +1,12 @@
-"""runtime_tests: the tests of the framework's spine and of its runtimes, all of them over the mock kernel."""
+"""runtime_tests: the tests of what policies see, of the framework's spine and of its runtimes over the mock kernel."""
 
 load("//:unit_test.bzl", "unit_test")
+
+_FOR_POLICIES = [
+    "affinity_groups_test",
+    "centralized_policy_test",
+    "tunable_test",
+]
 
 _SPINE = [
     "agent_test",
@@ -27,6 +33,19 @@ _CENTRALIZED = [
 
 def runtime_tests():
     """Defines them in lib's BUILD file."""
+    for name in _FOR_POLICIES:
+        unit_test(
+            name = name,
+            deps = [
+                ":affinity_groups",
+                ":centralized_policy",
+                ":task",
+                ":tunable",
+                "//lib/base:cpu_set",
+                "//lib/base:status",
+                "//lib/base:time",
+            ],
+        )
     for name in _SPINE:
         unit_test(
             name = name,

@@ -17,8 +17,8 @@ TaskIndex::TaskIndex() {
 
 TaskIndex::~TaskIndex() { munmap(slots_, kSlots * sizeof(std::atomic<TaskBase*>)); }
 
-TaskBase* TaskIndex::FindSlow(TaskBase* first, int64_t gtid) const {
-  if (first == nullptr) return nullptr;
+TaskBase* TaskIndex::FindSlow(int64_t gtid) const {
+  if (Slot(gtid).load(std::memory_order_relaxed) == nullptr) return nullptr;
   std::lock_guard<std::mutex> lock(mutex_);
   TaskBase* task = Slot(gtid).load(std::memory_order_relaxed);
   while (task != nullptr && task->gtid_ != gtid) task = task->next_of_pid_;

@@ -38,7 +38,7 @@ class TaskIndex {
     TaskBase* task = Slot(gtid).load(std::memory_order_acquire);
     if (task != nullptr && __atomic_load_n(&task->gtid_, __ATOMIC_RELAXED) == gtid) [[likely]]
       return task;
-    return FindSlow(task, gtid);
+    return FindSlow(gtid);
   }
   void Insert(TaskBase* task);
   void Erase(TaskBase* task);
@@ -50,7 +50,7 @@ class TaskIndex {
   static constexpr size_t kSlots = size_t{1} << (64 - kSequenceBits);
 
   std::atomic<TaskBase*>& Slot(int64_t gtid) const { return slots_[static_cast<uint64_t>(gtid) >> kSequenceBits]; }
-  TaskBase* FindSlow(TaskBase* first, int64_t gtid) const;
+  TaskBase* FindSlow(int64_t gtid) const;
 
   std::atomic<TaskBase*>* slots_;  // address space of 64 MiB; only touched pages are memory
   mutable std::mutex mutex_;       // chains

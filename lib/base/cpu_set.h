@@ -22,6 +22,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/base/bits.h"
+
 namespace ghost {
 
 class CpuSet {
@@ -56,49 +58,52 @@ class CpuSet {
   }
   // False for any number outside 0..kMaxCpus-1.
   constexpr bool Contains(int cpu) const { return InRange(cpu) && (words_[WordOf(cpu)] & BitOf(cpu)) != 0; }
-  constexpr void Clear() { *this = CpuSet(); }
+  constexpr void Clear() {
+    for (uint32_t left = used_; left != 0; left &= left - 1) words_[LowestBit(left)] = 0;
+    used_ = 0;
+  }
 
   constexpr bool empty() const { return used_ == 0; }
   constexpr int size() const {
     int count = 0;
-    for (uint32_t left = used_; left != 0; left &= left - 1) count += std::popcount(words_[std::countr_zero(left)]);
+    for (uint32_t left = used_; left != 0; left &= left - 1) count += std::popcount(words_[LowestBit(left)]);
     return count;
   }
   // The lowest member, or -1; the lowest member above `cpu`, or -1.
-  constexpr int First() const { return used_ == 0 ? -1 : FirstOf(std::countr_zero(used_)); }
+  constexpr int First() const { return used_ == 0 ? -1 : FirstOf(LowestBit(used_)); }
   constexpr int Next(int cpu) const {
     const int from = cpu + 1;
     if (from >= kMaxCpus) return -1;
     const uint64_t rest = words_[WordOf(from)] >> BitIndex(from);
-    if (rest != 0) return from + std::countr_zero(rest);
+    if (rest != 0) return from + LowestBit(rest);
     const uint32_t later = used_ & AllAbove(WordOf(from));
-    return later == 0 ? -1 : FirstOf(std::countr_zero(later));
+    return later == 0 ? -1 : FirstOf(LowestBit(later));
   }
   constexpr int Last() const {
     if (used_ == 0) return -1;
-    const int index = 31 - std::countl_zero(used_);
-    return index * 64 + 63 - std::countl_zero(words_[index]);
+    const int index = HighestBit(used_);
+    return index * 64 + HighestBit(words_[index]);
   }
   // The lowest member of both, or -1.
   constexpr int FirstIn(const CpuSet& other) const {
     for (uint32_t left = used_ & other.used_; left != 0; left &= left - 1) {
-      const int index = std::countr_zero(left);
+      const int index = LowestBit(left);
       const uint64_t both = words_[index] & other.words_[index];
-      if (both != 0) return index * 64 + std::countr_zero(both);
+      if (both != 0) return index * 64 + LowestBit(both);
     }
     return -1;
   }
 
   constexpr CpuSet& operator&=(const CpuSet& other) {
     for (uint32_t left = used_; left != 0; left &= left - 1) {
-      const int index = std::countr_zero(left);
+      const int index = LowestBit(left);
       Put(index, words_[index] & other.words_[index]);
     }
     return *this;
   }
   constexpr CpuSet& operator|=(const CpuSet& other) {
     for (uint32_t left = other.used_; left != 0; left &= left - 1) {
-      const int index = std::countr_zero(left);
+      const int index = LowestBit(left);
       words_[index] |= other.words_[index];
     }
     used_ |= other.used_;
@@ -106,7 +111,7 @@ class CpuSet {
   }
   constexpr CpuSet& operator-=(const CpuSet& other) {
     for (uint32_t left = used_ & other.used_; left != 0; left &= left - 1) {
-      const int index = std::countr_zero(left);
+      const int index = LowestBit(left);
       Put(index, words_[index] & ~other.words_[index]);
     }
     return *this;
@@ -139,7 +144,7 @@ class CpuSet {
       if (rest_ == 0) {
         EnterWord(set_->used_ & AllAbove(WordOf(cpu_ - 1)));
       } else {
-        const int gap = std::countr_zero(rest_);
+        const int gap = LowestBit(rest_);
         cpu_ += gap;
         rest_ >>= gap;
       }
@@ -159,8 +164,8 @@ class CpuSet {
     // To the first member of the first of these words; at the end, if there is none.
     constexpr void EnterWord(uint32_t used) {
       if (used == 0) return;
-      const int index = std::countr_zero(used);
-      cpu_ = index * 64 + std::countr_zero(set_->words_[index]);
+      const int index = LowestBit(used);
+      cpu_ = index * 64 + LowestBit(set_->words_[index]);
       rest_ = set_->words_[index] >> BitIndex(cpu_);
     }
 
@@ -178,7 +183,7 @@ class CpuSet {
   static constexpr int BitIndex(int cpu) { return static_cast<int>(static_cast<unsigned>(cpu) % 64); }
   static constexpr uint64_t BitOf(int cpu) { return uint64_t{1} << BitIndex(cpu); }
   static constexpr uint32_t AllAbove(int index) { return ~uint32_t{1} << index; }
-  constexpr int FirstOf(int index) const { return index * 64 + std::countr_zero(words_[index]); }
+  constexpr int FirstOf(int index) const { return index * 64 + LowestBit(words_[index]); }
   constexpr void Put(int index, uint64_t word) {
     words_[index] = word;
     if (word == 0) used_ &= ~(uint32_t{1} << index);

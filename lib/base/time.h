@@ -13,6 +13,12 @@
 
 namespace ghost {
 
+// a + b, neither of which is negative, or INT64_MAX where that is too much.
+constexpr int64_t SaturatedSum(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
 class Time {
  public:
   constexpr Time() = default;
@@ -31,6 +37,8 @@ class Time {
 
   constexpr int64_t ns() const { return ns_; }
   friend constexpr auto operator<=>(const Time&, const Time&) = default;
+  // So much later, or Infinite() where that is too much. ns >= 0.
+  constexpr Time PlusNanoseconds(int64_t ns) const { return FromNanoseconds(SaturatedSum(ns_, ns)); }
   // The difference in ns, for hot paths.
   static constexpr int64_t NanosecondsBetween(Time from, Time to) { return to.ns_ - from.ns_; }
   friend absl::Duration operator-(Time a, Time b) { return absl::Nanoseconds(a.ns_ - b.ns_); }

@@ -114,7 +114,7 @@ class PlanRunner {
   int Pass() {
     plan_.BeginPass(now());
     policy_->Schedule(plan_);
-    const std::vector<int> planned = plan_.planned_cpus();
+    const auto planned = plan_.planned_cpus();
     const std::vector<Task*> told = plan_.have_work();
     for (int cpu : planned) {
       Task* next = plan_.planned(cpu);
@@ -158,6 +158,7 @@ class PlanRunner {
     SetState(task, TaskState::kOnCpu);
     entry(task->gtid()).cpu = cpu;
     entry(task->gtid()).since = now();
+    plan_.SetUnavailable(cpu);  // no more than it is to be
     plan_.SetBusy(cpu, task, now());
     if constexpr (requires { policy_->OnRunning(cpu, task, now()); }) policy_->OnRunning(cpu, task, now());
   }

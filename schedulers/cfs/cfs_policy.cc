@@ -35,19 +35,20 @@ CfsPolicy::CfsPolicy(const PolicyConfig& config, const Options& options)
 int CfsPolicy::PlaceTask(const Task& task, const CpuLoads& loads) {
   const CpuSet& allowed = loads.allowed();
   const int home = allowed.Contains(task.home()) ? task.home() : allowed.First();
-  if (const int idle = loads.NearestIdle(home); idle >= 0) return loads[home].runnable == 0 ? home : idle;
+  if (const int idle = loads.NearestIdle(home); idle >= 0) return loads.Runnable(home) == 0 ? home : idle;
   // Others that are looked at differ from time to time. Moving costs something: it must be worth it.
   int best = home;
-  int least = loads[home].runnable;
-  int& from = queues_[task.home()].look_from;
+  int least = loads.Runnable(home);
+  int cpu = queues_[task.home()].look_from;
   for (int i = 0; i < kCpusToTry; ++i) {
-    from = allowed.Next(from);
-    if (from < 0) from = allowed.First();
-    const int runnable = loads[from].runnable + 1;  // with this one
+    cpu = allowed.Next(cpu);
+    if (cpu < 0) cpu = allowed.First();
+    const int runnable = loads.Runnable(cpu) + 1;  // with this one
     if (runnable >= least) continue;
-    best = from;
+    best = cpu;
     least = runnable;
   }
+  queues_[task.home()].look_from = cpu;
   return best;
 }
 
@@ -73,7 +74,7 @@ void CfsPolicy::Erase(RunQueue& queue, Task* task) {
   queue.weight -= task->weight;
 }
 
-void CfsPolicy::Charge(RunQueue& queue, Task* task) {
+[[gnu::always_inline]] inline void CfsPolicy::Charge(RunQueue& queue, Task* task) {
   const uint64_t runtime_ns = task->runtime_ns();
   if (task->origin != Task::Origin::kNew && runtime_ns > task->charged_ns) {
     const auto ran_ns = static_cast<int64_t>(std::min(runtime_ns - task->charged_ns, kGreatestRunNs));
@@ -98,7 +99,7 @@ int64_t CfsPolicy::Slice(int64_t weight, int64_t total, size_t count) const {
 }
 
 // A new task's. The one that runs has not come back yet: what it has run is not in its vruntime.
-int64_t CfsPolicy::StartOf(const RunQueue& queue, int64_t weight, Time now) const {
+[[gnu::noinline]] int64_t CfsPolicy::StartOf(const RunQueue& queue, int64_t weight, Time now) const {
   const Task* running = queue.running;
   if (queue.tasks.empty() && running == nullptr) return queue.min_vruntime;
   int64_t first = kNobody;
@@ -118,7 +119,8 @@ int64_t CfsPolicy::StartOf(const RunQueue& queue, int64_t weight, Time now) cons
   return std::min(std::max(first, queue.min_vruntime) + Weighted(Slice(weight, total, count), weight), last);
 }
 
-void CfsPolicy::SetVruntime(const RunQueue& queue, Task* task, EnqueueReason reason, Time now) const {
+[[gnu::always_inline]] inline void CfsPolicy::SetVruntime(const RunQueue& queue, Task* task, EnqueueReason reason,
+                                                          Time now) const {
   if (task->origin == Task::Origin::kNew) task->vruntime = StartOf(queue, task->weight, now);
   // What it is behind on another CPU is no claim here: tasks that come and go would always be first.
   if (task->origin == Task::Origin::kMoving) {

@@ -16,11 +16,6 @@ bool Boosts(EnqueueReason reason) {
          reason == EnqueueReason::kSliceExpired || reason == EnqueueReason::kCommitFailed;
 }
 
-int64_t SaturatedSum(int64_t a, int64_t b) {
-  int64_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? kNever : sum;
-}
-
 // ns of a piece of work; 0: unknown.
 int64_t MeanOf(const WorkStatistics* statistics) {
   return statistics == nullptr || statistics->pieces == 0 ? 0 : statistics->exec_ns / statistics->pieces;
@@ -54,7 +49,7 @@ bool EdfPolicy::GoesBefore(const Task& waiting, const Task& running) const {
   return by_deadline() && waiting.hint.deadline < running.hint.deadline;
 }
 
-void EdfPolicy::Queue::Insert(Task* task) {
+[[gnu::always_inline]] inline void EdfPolicy::Queue::Insert(Task* task) {
   if (!task->is_last()) {
     hinted.insert(hinted.end(), *task);  // mostly it is: later work has later deadlines
   } else {
@@ -62,7 +57,7 @@ void EdfPolicy::Queue::Insert(Task* task) {
   }
 }
 
-void EdfPolicy::Queue::Erase(Task* task) {
+[[gnu::always_inline]] inline void EdfPolicy::Queue::Erase(Task* task) {
   if (task->is_last()) {
     last.erase(last.iterator_to(*task));
   } else {
@@ -80,6 +75,7 @@ void EdfPolicy::Enqueue(Task* task, EnqueueReason reason, Time) {
 void EdfPolicy::ComesNow(Task* task, bool boosted) {
   task->boosted = boosted;
   task->key.order = boosted ? --first_order_ : ++last_order_;
+  task->key = KeyOf(*task);
 }
 
 void EdfPolicy::Dequeue(Task* task) {
@@ -90,7 +86,6 @@ void EdfPolicy::Dequeue(Task* task) {
 
 void EdfPolicy::Join(Task* task) {
   task->place = Place::kWaiting;
-  task->key = KeyOf(*task);
   task->group = groups_.Find(task->allowed());
   Queue& queue = queues_[task->group];
   if (queue.empty()) groups_.SetWaiting(task->group, true);
@@ -98,7 +93,7 @@ void EdfPolicy::Join(Task* task) {
   changed_ = true;
 }
 
-void EdfPolicy::Leave(Task* task) {
+[[gnu::always_inline]] inline void EdfPolicy::Leave(Task* task) {
   Queue& queue = queues_[task->group];
   queue.Erase(task);
   if (queue.empty()) groups_.SetWaiting(task->group, false);
@@ -122,7 +117,6 @@ void EdfPolicy::StartRunning(Task* task, Time now) {
   task->since = now;
   if (task->hint.has_work) {
     task->place = Place::kRunning;
-    task->key = KeyOf(*task);
     running_.Insert(task);
   } else {
     task->place = Place::kLeaving;
@@ -186,22 +180,14 @@ void EdfPolicy::OnAffinityChanged(Task* task) {
 
 // -- The pass --
 
-void EdfPolicy::Schedule(Plan<Task>& plan) {
-  if (!done_.empty()) StartRepeating(plan);
-  if (!leaving_.empty()) TakeFromThoseWithoutWork(plan);
-  if (!groups_.SomebodyWaits()) return;
-  if (!plan.idle().empty()) groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, nullptr); });
-  if (changed_) Preempt(plan);
-}
-
 void EdfPolicy::StartRepeating(Plan<Task>& plan) {
   while (!done_.empty()) {
     Task* task = &done_.front();
     done_.pop_front();
     task->hint.has_work = true;
-    task->hint.deadline = Time::FromNanoseconds(SaturatedSum(plan.now().ns(), task->hint.period_ns));
-    ComesNow(task, /*boosted=*/false);
+    task->hint.deadline = plan.now().PlusNanoseconds(task->hint.period_ns);
     StartPiece(task);
+    ComesNow(task, /*boosted=*/false);
     plan.SetHasWork(task);
     Join(task);
   }
@@ -224,19 +210,19 @@ void EdfPolicy::Preempt(Plan<Task>& plan) {
   }
 }
 
-bool EdfPolicy::PreemptTask(Plan<Task>& plan, const Task& task) {
+[[gnu::always_inline]] inline bool EdfPolicy::PreemptTask(Plan<Task>& plan, const Task& task) {
   if (CanBeStopped(plan, task) && !Give(plan, task.cpu, &task)) return groups_.SomebodyHasLessChoice();
   return groups_.SomebodyWaits();
 }
 
-EdfPolicy::Task* EdfPolicy::FirstAt(int cpu) {
+[[gnu::always_inline]] inline EdfPolicy::Task* EdfPolicy::FirstAt(int cpu) {
   return groups_.FirstAt(
       cpu, [&](int group) -> Task& { return queues_[group].First(); },
       [](const Task& a, const Task& b) { return a.key < b.key; });
 }
 
 bool EdfPolicy::Give(Plan<Task>& plan, int cpu, const Task* running) {
-  for (Task* task = FirstAt(cpu); task != nullptr; task = FirstAt(cpu)) {
+  while (Task* task = FirstAt(cpu)) {
     if (running != nullptr && !GoesBefore(*task, *running)) return false;
     Leave(task);
     if (plan.Assign(cpu, task)) return true;

@@ -95,7 +95,13 @@ class EdfPolicy {
 
   void Enqueue(Task* task, EnqueueReason reason, Time now);
   void Dequeue(Task* task);
-  void Schedule(Plan<Task>& plan);
+  void Schedule(Plan<Task>& plan) {
+    if (!done_.empty()) StartRepeating(plan);
+    if (!leaving_.empty()) TakeFromThoseWithoutWork(plan);
+    if (!groups_.SomebodyWaits()) return;
+    groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, nullptr); });
+    if (changed_) Preempt(plan);
+  }
   void OnRunning(int cpu, Task* task, Time now);
   void OnStopped(int cpu, Task* task, Time now);
   void OnHint(Task* task, const WorkHint& hint, Time now);
@@ -130,7 +136,7 @@ class EdfPolicy {
   // Whether a waiting task is to have the CPU of a running one.
   bool GoesBefore(const Task& waiting, const Task& running) const;
 
-  // Its place among equals: the last, or the first.
+  // Its place in the order from now on; among equals the last, or the first.
   void ComesNow(Task* task, bool boosted);
   void Join(Task* task);
   void Leave(Task* task);

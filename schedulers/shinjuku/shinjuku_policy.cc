@@ -6,14 +6,6 @@
 #include "absl/time/time.h"
 
 namespace ghost {
-namespace {
-
-Time After(Time time, int64_t ns) {
-  int64_t sum;
-  return __builtin_add_overflow(time.ns(), ns, &sum) ? Time::Infinite() : Time::FromNanoseconds(sum);
-}
-
-}  // namespace
 
 ShinjukuPolicy::ShinjukuPolicy(const PolicyConfig& config, const Options& options)
     : slice_("preemption_time_slice", "how long a task may run while others of its class wait",
@@ -59,14 +51,16 @@ void ShinjukuPolicy::Join(Task* task, Where where) {
   changed_ = true;
 }
 
-void ShinjukuPolicy::Leave(Task* task) {
+[[gnu::always_inline]] inline void ShinjukuPolicy::Leave(Task* task) {
   const int qos_class = task->qos_class();
   const uint64_t bit = uint64_t{1} << qos_class;
   Queue& queue = queues_[task->group];
   List& list = task->in_front ? queue.front[qos_class] : queue.back[qos_class];
   list.erase(list.iterator_to(*task));
-  if (queue.front[qos_class].empty() && queue.back[qos_class].empty()) queue.classes &= ~bit;
-  if (queue.classes == 0) groups_.SetWaiting(task->group, false);
+  if (queue.front[qos_class].empty() && queue.back[qos_class].empty()) {
+    queue.classes &= ~bit;
+    if (queue.classes == 0) groups_.SetWaiting(task->group, false);
+  }
   if (--waiting_[qos_class] == 0) waiting_classes_ &= ~bit;
   task->place = Place::kNowhere;
 }
@@ -75,7 +69,7 @@ void ShinjukuPolicy::Pause(Task* task) {
   task->place = Place::kPaused;
   if (!task->hint.repeating) return;
   task->place = Place::kParked;
-  task->due = After(task->last_run, task->hint.period_ns);
+  task->due = task->last_run.PlusNanoseconds(task->hint.period_ns);
   parked_.insert(*task);
 }
 
@@ -86,7 +80,7 @@ void ShinjukuPolicy::OnRunning(int cpu, Task* task, Time now) {
   task->gives_way = false;
   StartRunning(task, now);
   // It was the first of all that may run there: nobody is to take the CPU from it before its slice is used.
-  if (waiting_[task->qos_class()] != 0) look_again_ = std::min(look_again_, After(now, slice_ns_));
+  if (waiting_[task->qos_class()] != 0) look_again_ = std::min(look_again_, now.PlusNanoseconds(slice_ns_));
 }
 
 void ShinjukuPolicy::StartRunning(Task* task, Time now) {
@@ -146,17 +140,6 @@ void ShinjukuPolicy::OnAffinityChanged(Task* task) {
 
 // -- The pass --
 
-void ShinjukuPolicy::Schedule(Plan<Task>& plan) {
-  if (!parked_.empty()) WakeParked(plan);
-  if (!leaving_.empty()) TakeFromThoseWithoutWork(plan);
-  if (!groups_.SomebodyWaits()) return;
-  if (!plan.idle().empty()) groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, 0); });
-  if (changed_ || plan.now() >= look_again_ || slice_ns_ != slice_.Get()) Preempt(plan);
-  plan.LookAgain(look_again_);
-  // Who gets a CPU now has used its slice then.
-  if (!plan.planned_cpus().empty()) plan.LookAgain(After(plan.now(), slice_ns_));
-}
-
 void ShinjukuPolicy::WakeParked(Plan<Task>& plan) {
   for (auto it = parked_.begin(); it != parked_.end() && it->due <= plan.now(); it = parked_.begin()) {
     Task* task = &*it;
@@ -180,14 +163,14 @@ void ShinjukuPolicy::Preempt(Plan<Task>& plan) {
   look_again_ = Time::Infinite();
   PreemptLowerClasses(plan);
   for (uint64_t classes = waiting_classes_ & running_classes_; classes != 0; classes &= classes - 1) {
-    PreemptUsedSlices(plan, std::countr_zero(classes));
+    PreemptUsedSlices(plan, LowestBit(classes));
   }
 }
 
 // The lowest class loses first.
-void ShinjukuPolicy::PreemptLowerClasses(Plan<Task>& plan) {
+[[gnu::always_inline]] inline void ShinjukuPolicy::PreemptLowerClasses(Plan<Task>& plan) {
   for (uint64_t classes = running_classes_; classes != 0; classes &= classes - 1) {
-    const int qos_class = std::countr_zero(classes);
+    const int qos_class = LowestBit(classes);
     for (const Task& task : running_[qos_class]) {
       if (qos_class >= HighestWaiting()) return;
       // What nobody wants who may run everywhere, nobody wants elsewhere either.
@@ -196,26 +179,27 @@ void ShinjukuPolicy::PreemptLowerClasses(Plan<Task>& plan) {
   }
 }
 
-void ShinjukuPolicy::PreemptUsedSlices(Plan<Task>& plan, int qos_class) {
+[[gnu::always_inline]] inline void ShinjukuPolicy::PreemptUsedSlices(Plan<Task>& plan, int qos_class) {
   for (const Task& task : running_[qos_class]) {
     if ((task.hint.repeating && !task.gives_way) || !CanBeStopped(plan, task)) continue;
     if (waiting_[qos_class] == 0) return;
     if (!task.gives_way && Time::NanosecondsBetween(task.since, plan.now()) < slice_ns_) {
-      look_again_ = std::min(look_again_, After(task.since, slice_ns_));
+      look_again_ = std::min(look_again_, task.since.PlusNanoseconds(slice_ns_));
       return;
     }
     if (!Give(plan, task.cpu, qos_class) && !groups_.SomebodyHasLessChoice()) return;
   }
 }
 
-ShinjukuPolicy::Task* ShinjukuPolicy::FirstAt(int cpu) {
+[[gnu::always_inline]] inline ShinjukuPolicy::Task* ShinjukuPolicy::FirstAt(int cpu) {
   return groups_.FirstAt(
       cpu, [&](int group) -> Task& { return queues_[group].First(); },
       [](const Task& a, const Task& b) { return a.rank() < b.rank(); });
 }
 
 bool ShinjukuPolicy::Give(Plan<Task>& plan, int cpu, int lowest_class) {
-  for (Task* task = FirstAt(cpu); task != nullptr && task->qos_class() >= lowest_class; task = FirstAt(cpu)) {
+  while (Task* task = FirstAt(cpu)) {
+    if (task->qos_class() < lowest_class) return false;
     Leave(task);
     if (plan.Assign(cpu, task)) return true;
   }

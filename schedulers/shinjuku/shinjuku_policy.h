@@ -26,7 +26,6 @@
 #define GHOST_SCHEDULERS_SHINJUKU_SHINJUKU_POLICY_H_
 
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <string>
 #include <tuple>
@@ -35,6 +34,7 @@
 #include "boost/intrusive/list.hpp"
 #include "boost/intrusive/set.hpp"
 #include "lib/affinity_groups.h"
+#include "lib/base/bits.h"
 #include "lib/base/time.h"
 #include "lib/centralized_policy.h"
 #include "lib/policy.h"
@@ -88,7 +88,16 @@ class ShinjukuPolicy {
 
   void Enqueue(Task* task, EnqueueReason reason, Time now);
   void Dequeue(Task* task);
-  void Schedule(Plan<Task>& plan);
+  void Schedule(Plan<Task>& plan) {
+    if (!parked_.empty()) WakeParked(plan);
+    if (!leaving_.empty()) TakeFromThoseWithoutWork(plan);
+    if (!groups_.SomebodyWaits()) return;
+    groups_.OfferEach(plan.idle(), [&](int cpu) { Give(plan, cpu, 0); });
+    if (changed_ || plan.now() >= look_again_ || slice_ns_ != slice_.Get()) Preempt(plan);
+    plan.LookAgain(look_again_);
+    // Who gets a CPU now has used its slice then.
+    if (!plan.planned_cpus().empty()) plan.LookAgain(plan.now().PlusNanoseconds(slice_ns_));
+  }
   void OnRunning(int cpu, Task* task, Time now);
   void OnStopped(int cpu, Task* task, Time now);
   void OnHint(Task* task, const WorkHint& hint, Time now);
@@ -113,7 +122,7 @@ class ShinjukuPolicy {
     std::array<List, kClasses> front, back;
 
     Task& First() {
-      const int highest = 63 - std::countl_zero(classes);
+      const int highest = HighestBit(classes);
       return front[highest].empty() ? back[highest].front() : front[highest].front();
     }
   };
@@ -144,7 +153,7 @@ class ShinjukuPolicy {
   static bool CanBeStopped(const Plan<Task>& plan, const Task& task) {
     return plan.IsBusy(task.cpu) && plan.current(task.cpu) == &task;
   }
-  int HighestWaiting() const { return waiting_classes_ == 0 ? -1 : 63 - std::countl_zero(waiting_classes_); }
+  int HighestWaiting() const { return waiting_classes_ == 0 ? -1 : HighestBit(waiting_classes_); }
 
   Tunable slice_;
   int64_t slice_ns_;  // as of the last pass
