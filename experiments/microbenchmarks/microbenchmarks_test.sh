@@ -7,16 +7,6 @@ SCALABILITY=$BIN/global_scalability
 TABLE3=$BIN/paper_table3
 IOCTL=$BIN/ioctl_test
 
-# says STATUS PATTERN COMMAND...: the command ends with STATUS, a line that matches, and a hint.
-says() {
-  local wanted=$1 pattern=$2 status
-  shift 2
-  timeout 100 "$@" >"$T/said.out" 2>"$T/said.err" </dev/null
-  status=$?
-  [ "$status" = "$wanted" ] || t_fail "$*: exit status $status, not $wanted: $(cat "$T/said.out" "$T/said.err")"
-  grep -q -e "$pattern" "$T/said.err" || t_fail "$*: no '$pattern' in: $(cat "$T/said.err")"
-  grep -q "^hint: " "$T/said.err" || t_fail "$*: no hint: $(cat "$T/said.err")"
-}
 
 # An agent that ends takes its enclave down.
 some_enclave() { ls -d "$GHOSTFS"/enclave_* >"$T/left" 2>/dev/null; }
@@ -35,18 +25,18 @@ sys.exit(0 if ($1) else 1)" || t_fail "not so: $1: $(cat "$T/t.json")"
 }
 
 t_begin "bad values are usage errors"
-says 2 "which scheduler" "$SCALABILITY"
-says 2 "not a scheduler: cfs" "$SCALABILITY" cfs
-says 2 "total_loops" "$SCALABILITY" none --total_loops -1
-says 2 "threads_per_cpu" "$SCALABILITY" none --threads_per_cpu 0
-says 2 "global_cpu 900" "$SCALABILITY" none --global_cpu 900
-says 1 "cannot write" "$SCALABILITY" none --global_cpu 0 --o "$T/nowhere/x"
-says 2 "rounds" "$TABLE3" --rounds 0
-says 2 "warm_up" "$TABLE3" --warm_up -1
-says 2 "time_limit" "$TABLE3" --time_limit 0s
-says 2 "enclave" "$TABLE3" --enclave enclave_1
-says 2 "print_format" "$TABLE3" --print_format xml
-says 2 "nosuchflag" "$IOCTL" --nosuchflag
+t_says 2 "which scheduler" "$SCALABILITY"
+t_says 2 "not a scheduler: cfs" "$SCALABILITY" cfs
+t_says 2 "total_loops" "$SCALABILITY" none --total_loops -1
+t_says 2 "threads_per_cpu" "$SCALABILITY" none --threads_per_cpu 0
+t_says 2 "global_cpu 900" "$SCALABILITY" none --global_cpu 900
+t_says 1 "cannot write" "$SCALABILITY" none --global_cpu 0 --o "$T/nowhere/x"
+t_says 2 "rounds" "$TABLE3" --rounds 0
+t_says 2 "warm_up" "$TABLE3" --warm_up -1
+t_says 2 "time_limit" "$TABLE3" --time_limit 0s
+t_says 2 "enclave" "$TABLE3" --enclave enclave_1
+t_says 2 "print_format" "$TABLE3" --print_format xml
+t_says 2 "nosuchflag" "$IOCTL" --nosuchflag
 for program in "$SCALABILITY" "$TABLE3" "$IOCTL"; do
   "$program" --help | grep -q "^examples:" || t_fail "$program --help"
   "$program" --version >"$T/said.out" && [ -s "$T/said.out" ] || t_fail "$program --version"
@@ -54,8 +44,8 @@ done
 t_pass
 
 t_begin "without a ghost kernel: what needs none is measured"
-says 3 "none" "$SCALABILITY" sol --ghostfs "$T/none"
-says 3 "none" "$IOCTL" --ghostfs "$T/none" --benchmark_min_time=0.05
+t_says 3 "none" "$SCALABILITY" sol --ghostfs "$T/none"
+t_says 3 "none" "$IOCTL" --ghostfs "$T/none" --benchmark_min_time=0.05
 grep -q BM_getpid "$T/said.out" || t_fail "$(cat "$T/said.out")"
 timeout 100 "$TABLE3" --ghostfs "$T/none" --rounds 100 --print_format json >"$T/t.json" 2>"$T/err" ||
   t_fail "$? $(cat "$T/err")"
@@ -93,8 +83,8 @@ t_pass
 t_begin "Table 3: busy CPUs are said, a signal ends it and leaves nothing"
 e_needs_ghostd
 AGENT=agent_sol e_agent agent --ghost_cpus=0-3 || t_fail
-says 5 "all CPUs belong to enclaves" "$TABLE3"
-says 5 "enclave_" "$TABLE3" --ghost_cpus 0-1
+t_says 5 "all CPUs belong to enclaves" "$TABLE3"
+t_says 5 "enclave_" "$TABLE3" --ghost_cpus 0-1
 e_stop agent INT || t_fail
 e_until 10 left_clean || t_fail "left: $(cat "$T/left")"
 e_start table "$TABLE3" --rounds 10000000
@@ -119,7 +109,7 @@ for policy in edf shinjuku sol fifo; do
     t_fail "$? $(cat "$T/err")"
   [ "$(sed -n '2,$p' "$T/out" | grep -c "^[12],[1-9][0-9]*,\(80\|40\)$")" = 2 ] || t_fail "$policy: $(cat "$T/out")"
 done
-says 2 "max_cpus" "$SCALABILITY" sol --max_cpus 3
+t_says 2 "max_cpus" "$SCALABILITY" sol --max_cpus 3
 e_until 10 left_clean || t_fail "left: $(cat "$T/left")"
 t_pass
 

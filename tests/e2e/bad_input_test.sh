@@ -5,19 +5,6 @@
 
 PROGRAM=$BIN/$AGENT
 
-# says STATUS PATTERN COMMAND...: the command ends with STATUS, a line that matches, and a hint.
-says() {
-  local wanted=$1 pattern=$2 status
-  shift 2
-  timeout 60 "$@" >"$T/said.out" 2>"$T/said.err" </dev/null
-  status=$?
-  [ "$status" = "$wanted" ] || t_fail "exit status $status, not $wanted: $(cat "$T/said.out" "$T/said.err")"
-  grep -q -e "$pattern" "$T/said.err" || t_fail "no '$pattern' in: $(cat "$T/said.err")"
-  grep -q "^hint: " "$T/said.err" || t_fail "no hint: $(cat "$T/said.err")"
-  ! grep -qi -e "check failed" -e backtrace -e "core dumped" "$T/said.err" || t_fail "a crash: $(cat "$T/said.err")"
-  [ "$(wc -l <"$T/said.err")" -le 2 ] || t_fail "more than two lines: $(cat "$T/said.err")"
-}
-
 t_begin "--help and --version of every program work without any kernel"
 for program in ghostd ghostctl fifo_per_cpu_agent simple_exp simple_edf fdsrv fdcat enclave_watcher pushtosched; do
   for flag in --help --version; do
@@ -36,42 +23,42 @@ t_pass
 
 t_begin "unknown flags: usage, exit status 2"
 for program in ghostd fifo_per_cpu_agent simple_exp simple_edf fdsrv fdcat; do
-  says 2 "$program: .*nosuchflag" "$BIN/$program" --nosuchflag
+  t_says 2 "$program: .*nosuchflag" "$BIN/$program" --nosuchflag
 done
 for command in doctor run exec enclave move status get set dump rpc; do
-  says 2 "ghostctl $command: unknown option --nosuchflag" "$GHOSTCTL" $command --nosuchflag
+  t_says 2 "ghostctl $command: unknown option --nosuchflag" "$GHOSTCTL" $command --nosuchflag
 done
 t_pass
 
 t_begin "no ghost kernel and no ghostd: exit status 3"
 if [ -d /sys/fs/ghost ] && grep -qx "nodev.ghost" /proc/filesystems; then t_skip "this is a ghost kernel"; fi
 e_needs_ghostd
-says 3 "$T/none" "$PROGRAM" --ghostfs "$T/none" --ghost_cpus 0
-says 3 "$T/none" env GHOSTFS="$T/none" "$BIN/simple_exp"
-says 3 "$T/none" env GHOSTFS="$T/none" "$BIN/simple_edf"
-says 3 "$T/none" "$GHOSTCTL" enclave ls --ghostfs "$T/none"
-says 3 "$T/none" "$GHOSTCTL" status --ghostfs "$T/none"
-says 3 "$T/none" "$GHOSTCTL" exec --ghostfs "$T/none" -- true
-says 3 "$T/none" "$GHOSTCTL" run --ghostfs "$T/none" -- true
+t_says 3 "$T/none" "$PROGRAM" --ghostfs "$T/none" --ghost_cpus 0
+t_says 3 "$T/none" env GHOSTFS="$T/none" "$BIN/simple_exp"
+t_says 3 "$T/none" env GHOSTFS="$T/none" "$BIN/simple_edf"
+t_says 3 "$T/none" "$GHOSTCTL" enclave ls --ghostfs "$T/none"
+t_says 3 "$T/none" "$GHOSTCTL" status --ghostfs "$T/none"
+t_says 3 "$T/none" "$GHOSTCTL" exec --ghostfs "$T/none" -- true
+t_says 3 "$T/none" "$GHOSTCTL" run --ghostfs "$T/none" -- true
 t_pass
 
 e_kernel
 
 t_begin "--ghost_cpus that is no list of CPUs: exit status 2, and the wrong part is named"
-says 2 "fifo_per_cpu_agent: .*ghost_cpus" "$PROGRAM" --ghost_cpus ""
-says 2 "foo" "$PROGRAM" --ghost_cpus foo
-says 2 "1-" "$PROGRAM" --ghost_cpus 1-
-says 2 "3-1" "$PROGRAM" --ghost_cpus 3-1
-says 2 "99999" "$PROGRAM" --ghost_cpus 0-99999
+t_says 2 "fifo_per_cpu_agent: .*ghost_cpus" "$PROGRAM" --ghost_cpus ""
+t_says 2 "foo" "$PROGRAM" --ghost_cpus foo
+t_says 2 "1-" "$PROGRAM" --ghost_cpus 1-
+t_says 2 "3-1" "$PROGRAM" --ghost_cpus 3-1
+t_says 2 "99999" "$PROGRAM" --ghost_cpus 0-99999
 t_pass
 
 t_begin "CPUs that the kernel does not have: exit status 2"
-says 2 "500" "$PROGRAM" --ghost_cpus 500
+t_says 2 "500" "$PROGRAM" --ghost_cpus 500
 t_pass
 
 t_begin "CPUs that another enclave has: exit status 5, which names it"
 e_agent agent || t_fail
-says 5 "enclave_1" "$PROGRAM" --ghost_cpus "$CPUS"
+t_says 5 "enclave_1" "$PROGRAM" --ghost_cpus "$CPUS"
 t_pass
 
 t_begin "--ghost_cpus left out: the default works on any machine"
@@ -84,25 +71,25 @@ t_begin "no ABI in common: both sides are named, exit status 3"
 if [ "$(id -u)" != 0 ]; then t_skip "this needs a mount"; fi
 echo 12 >"$T/version"
 old_kernel=(unshare --mount --propagation private sh -c "mount --bind $T/version $GHOSTFS/version && exec \"\$@\"" sh)
-says 3 "12.*69 to 91" "${old_kernel[@]}" "$PROGRAM" --ghost_cpus 0
-says 3 "12.*69 to 91" "${old_kernel[@]}" "$GHOSTCTL" status
-says 3 "12.*69 to 91" "${old_kernel[@]}" "$GHOSTCTL" run -- true
+t_says 3 "12.*69 to 91" "${old_kernel[@]}" "$PROGRAM" --ghost_cpus 0
+t_says 3 "12.*69 to 91" "${old_kernel[@]}" "$GHOSTCTL" status
+t_says 3 "12.*69 to 91" "${old_kernel[@]}" "$GHOSTCTL" run -- true
 t_pass
 
 t_begin "--enclave that is missing or no enclave: exit status 2"
-says 2 "enclave_77" "$PROGRAM" --enclave "$GHOSTFS/enclave_77"
-says 2 "$T" "$PROGRAM" --enclave "$T"
+t_says 2 "enclave_77" "$PROGRAM" --enclave "$GHOSTFS/enclave_77"
+t_says 2 "$T" "$PROGRAM" --enclave "$T"
 t_pass
 
 t_begin "--enclave that another agent serves, which does not go: exit status 5"
 enclave=$(e_enclave_of agent)
-says 5 "${enclave##*/}" "$PROGRAM" --enclave "$enclave" --handover_timeout 1s
+t_says 5 "${enclave##*/}" "$PROGRAM" --enclave "$enclave" --handover_timeout 1s
 e_stop agent INT || t_fail
 t_pass
 
 t_begin "ghostd started twice at one place: exit status 5"
 e_needs_ghostd
-says 5 "already served by pid ${PID[ghostd]}" "$BIN/ghostd" --mount "$GHOSTFS"
+t_says 5 "already served by pid ${PID[ghostd]}" "$BIN/ghostd" --mount "$GHOSTFS"
 e_agent agent || t_fail "the first ghostd suffers"
 e_stop agent INT
 t_pass
@@ -112,8 +99,8 @@ if [ "$(id -u)" != 0 ]; then t_skip "this is not root"; fi
 nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 # The programs may lie where nobody else may look.
 cp -L "$BIN/ghostd" "$PROGRAM" "$T/" && chmod 755 "$T" "$T/ghostd" "$T/fifo_per_cpu_agent"
-says 4 "ermission\|not permitted" "${nobody[@]}" "$T/fifo_per_cpu_agent" --ghostfs "$GHOSTFS" --ghost_cpus 0
-says 4 "ermission\|not permitted" "${nobody[@]}" "$T/ghostd" --mount "$T/other"
+t_says 4 "ermission\|not permitted" "${nobody[@]}" "$T/fifo_per_cpu_agent" --ghostfs "$GHOSTFS" --ghost_cpus 0
+t_says 4 "ermission\|not permitted" "${nobody[@]}" "$T/ghostd" --mount "$T/other"
 t_pass
 
 e_kernel_stop
@@ -125,7 +112,7 @@ e_kernel || t_fail
 guardian=$(pgrep -P "${PID[ghostd]}")
 kill -9 ${guardian:+$guardian} "${PID[ghostd]}"
 e_end ghostd
-says 3 "$GHOSTFS" "$PROGRAM" --ghost_cpus 0
+t_says 3 "$GHOSTFS" "$PROGRAM" --ghost_cpus 0
 e_kernel || t_fail "ghostd does not start over a stale mount"
 e_agent agent || t_fail
 e_stop agent INT
@@ -140,14 +127,14 @@ e_needs_ghostd
 mkdir "$T/dev"
 without_fuse="mount -t tmpfs none $T/dev && cp -a /dev/null /dev/zero /dev/random /dev/urandom $T/dev &&
   mkdir $T/dev/shm && mount --rbind $T/dev /dev && mount -t tmpfs none /dev/shm"
-says 1 "/dev/fuse" "${in_namespace[@]}" "$without_fuse" "$BIN/ghostd" --mount "$T/other"
+t_says 1 "/dev/fuse" "${in_namespace[@]}" "$without_fuse" "$BIN/ghostd" --mount "$T/other"
 t_pass
 
 t_begin "no room for shared memory: an error for the agent, not for ghostd"
 e_needs_ghostd
 e_start ghostd "${in_namespace[@]}" "mount -t tmpfs -o size=256k none /dev/shm" "$BIN/ghostd" --mount "$GHOSTFS"
 e_expect ghostd serving || t_fail
-says 1 "memory\|space" nsenter --target "${PID[ghostd]}" --mount "$PROGRAM" --ghost_cpus 0
+t_says 1 "memory\|space" nsenter --target "${PID[ghostd]}" --mount "$PROGRAM" --ghost_cpus 0
 e_stop ghostd INT || t_fail
 [ "$STATUS" = 0 ] || t_fail "ghostd ended with $STATUS: $(cat "$T/ghostd.err")"
 t_pass
@@ -155,5 +142,5 @@ t_pass
 t_begin "BPF refused: exit status 4"
 e_needs_ghostd
 # 39 is CAP_BPF, 38 CAP_PERFMON; CAP_SYS_ADMIN includes both.
-says 4 "BPF" setpriv --bounding-set=-cap_39,-cap_38,-sys_admin "$BIN/ghostd" --gate=bpf --mount "$T/other"
+t_says 4 "BPF" setpriv --bounding-set=-cap_39,-cap_38,-sys_admin "$BIN/ghostd" --gate=bpf --mount "$T/other"
 t_pass

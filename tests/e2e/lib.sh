@@ -72,6 +72,20 @@ t_pass() { t_decide pass ""; }
 t_fail() { t_decide fail "${1:-failed}"; }
 t_skip() { t_decide skip "${1:?a skipped case needs a reason}"; }
 
+# t_says STATUS PATTERN COMMAND...: the command ends with STATUS, a line that matches, a hint, and nothing else. What it
+# wrote stays in $T/said.out and $T/said.err.
+t_says() {
+  local wanted=$1 pattern=$2 status
+  shift 2
+  timeout 100 "$@" >"$T/said.out" 2>"$T/said.err" </dev/null
+  status=$?
+  [ "$status" = "$wanted" ] || t_fail "$*: exit status $status, not $wanted: $(cat "$T/said.out" "$T/said.err")"
+  grep -q -e "$pattern" "$T/said.err" || t_fail "$*: no '$pattern' in: $(cat "$T/said.err")"
+  grep -q "^hint: " "$T/said.err" || t_fail "$*: no hint: $(cat "$T/said.err")"
+  ! grep -qi -e "check failed" -e backtrace -e "core dumped" "$T/said.err" || t_fail "a crash: $(cat "$T/said.err")"
+  [ "$(wc -l <"$T/said.err")" -le 2 ] || t_fail "$*: more than two lines: $(cat "$T/said.err")"
+}
+
 t_finish() {
   local status=$?
   trap - EXIT

@@ -7,7 +7,8 @@ import dataclasses
 import os
 from collections.abc import Iterable
 
-from .journal import Journal, write_text
+from .files import read_text, write_text
+from .journal import Journal
 from .topology import format_cpu_list
 
 LATENCY_WEIGHT = 10000  # the greatest and the least that there are
@@ -21,26 +22,18 @@ class Groups:
     cpuset: bool
 
 
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
 def find_place(root: str = "/") -> str | None:
     """The innermost cgroup above this process in which one with the cpu controller can be made."""
-    mounts = [line.split() for line in _read(os.path.join(root, "proc/self/mounts")).splitlines()]
+    mounts = [line.split() for line in read_text(os.path.join(root, "proc/self/mounts")).splitlines()]
     mount = next((words[1] for words in mounts if words[2] == "cgroup2"), None)
-    own = next((line[3:] for line in _read(os.path.join(root, "proc/self/cgroup")).splitlines()
+    own = next((line[3:] for line in read_text(os.path.join(root, "proc/self/cgroup")).splitlines()
                 if line.startswith("0::")), None)
     if mount is None or own is None:
         return None
     top = os.path.join(root, mount.lstrip("/"))
     place = os.path.normpath(os.path.join(top, own.lstrip("/")))
     while True:
-        if "cpu" in _read(os.path.join(place, "cgroup.subtree_control")).split() and os.access(place, os.W_OK):
+        if "cpu" in read_text(os.path.join(place, "cgroup.subtree_control")).split() and os.access(place, os.W_OK):
             return place
         if place == os.path.normpath(top) or len(place) <= len(top):
             return None
@@ -49,7 +42,7 @@ def find_place(root: str = "/") -> str | None:
 
 def make(place: str, run_id: str, journal: Journal, latency_cpus: Iterable[int], batch_cpus: Iterable[int]) -> Groups:
     """Makes both, empty. OSError if the kernel refuses. The journal removes them."""
-    cpuset = "cpuset" in _read(os.path.join(place, "cgroup.subtree_control")).split()
+    cpuset = "cpuset" in read_text(os.path.join(place, "cgroup.subtree_control")).split()
     paths = []
     for name, weight, cpus in (("latency", LATENCY_WEIGHT, latency_cpus), ("batch", BATCH_WEIGHT, batch_cpus)):
         path = os.path.join(place, f"ghost-experiment-{run_id}-{name}")

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from . import procfs
 from .errors import PERMISSION, ExperimentError
+from .files import write_text
 
 GENTLE_S = 10.0  # how long ghostd may take to let everybody go
 LOOK_S = 0.02    # how often a state is looked at that announces itself to nobody
@@ -122,11 +123,6 @@ def end_processes(run_id: str) -> list[str]:
             wait_until(lambda: not others(ghostd=True), GENTLE_S)
     left = others(ghostd=True) + others(ghostd=False)
     return [f"process {pid} does not end" for pid in left]
-
-
-def write_text(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _undo_setting(entry: dict[str, Any]) -> None:

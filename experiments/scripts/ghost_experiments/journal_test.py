@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from experiments.scripts.ghost_experiments import cgroups, guardian, journal, procfs, settings
+from experiments.scripts.ghost_experiments import cgroups, files, guardian, journal, procfs, settings
 from experiments.scripts.ghost_experiments.errors import PERMISSION, ExperimentError
 from experiments.scripts.ghost_experiments.journal import Journal
 
@@ -35,7 +35,7 @@ class Case(unittest.TestCase):
     def file(self, path, text):
         full = os.path.join(self.top, path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
-        journal.write_text(full, text)
+        files.write_text(full, text)
         return full
 
     def read(self, path):
@@ -59,7 +59,7 @@ class JournalTest(Case):
         run.add("directory", path=directory)
         os.makedirs(os.path.join(directory, "db"))
         run.add("setting", path=setting, old="second")
-        journal.write_text(setting, "third")
+        files.write_text(setting, "third")
         self.assertEqual(run.undo(), [])
         self.assertEqual(self.read("setting"), "first")
         self.assertFalse(os.path.exists(directory))
@@ -228,7 +228,7 @@ class StateDirectoryTest(unittest.TestCase):
 
     def test_complaints_of_dead_runs_are_said(self):
         with tempfile.TemporaryDirectory() as state:
-            journal.write_text(os.path.join(state, "a.journal"), '{"kind": "run", "id": "none", "pid": 999999999}\n'
+            files.write_text(os.path.join(state, "a.journal"), '{"kind": "run", "id": "none", "pid": 999999999}\n'
                                f'{{"kind": "setting", "path": "{state}", "old": ""}}\n')
             with mock.patch("sys.stderr", io.StringIO()) as said:
                 self.assertEqual(journal.undo_dead_runs(state, wait=True), ["a"])

@@ -6,7 +6,7 @@ import os
 import signal
 import unittest
 
-from experiments.scripts.ghost_experiments import journal, sweep
+from experiments.scripts.ghost_experiments import files, journal, sweep
 from experiments.scripts.ghost_experiments.run_case import DEADLINE_S, SCRIPTS, RunCase
 
 FAKE = os.path.realpath(os.path.join(SCRIPTS, "ghost_experiments/fake_program.py"))
@@ -48,7 +48,7 @@ class RunTest(RunCase):
         ghostfs = os.path.join(self.top, "ghostfs")
         os.makedirs(os.path.join(ghostfs, "enclave_1"))
         for path in ("version", "enclave_1/ctl"):
-            journal.write_text(os.path.join(ghostfs, path), "91\n")
+            files.write_text(os.path.join(ghostfs, path), "91\n")
         code, _, err = self.whole("ghost", "--loads", "100", "--ghostfs", ghostfs)
         self.assertEqual(code, 0, err)
         self.assertFalse(self.results()["ghostd"])
@@ -134,7 +134,7 @@ class RunTest(RunCase):
         root = os.path.join(self.top, "sysroot")
         watchdog = os.path.join(root, "proc/sys/kernel/nmi_watchdog")
         os.makedirs(os.path.dirname(watchdog))
-        journal.write_text(watchdog, "1")
+        files.write_text(watchdog, "1")
 
         def setting():
             with open(watchdog, encoding="ascii") as file:

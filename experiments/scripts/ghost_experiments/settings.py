@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterable
 
 from .errors import PERMISSION, ExperimentError
-from .journal import Journal, write_text
+from .files import read_text, write_text
+from .journal import Journal
 
 DEEPEST_IDLE_STATE = 1  # as the paper: C-states from 2 on are disabled
 # Where /sys and /proc/sys are; the environment says otherwise in tests.
@@ -23,14 +24,6 @@ class Change:
     new: str
 
 
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return None
-
-
 def _wanted(cpus: Iterable[int], root: str) -> Iterable[tuple[str, str]]:
     for cpu in sorted(cpus):
         base = os.path.join(root, f"sys/devices/system/cpu/cpu{cpu}")
@@ -38,7 +31,7 @@ def _wanted(cpus: Iterable[int], root: str) -> Iterable[tuple[str, str]]:
             if int(os.path.basename(state)[len("state"):]) > DEEPEST_IDLE_STATE:
                 yield os.path.join(state, "disable"), "1"
         governor = os.path.join(base, "cpufreq/scaling_governor")
-        if "performance" in (_read(os.path.join(base, "cpufreq/scaling_available_governors")) or "").split():
+        if "performance" in read_text(os.path.join(base, "cpufreq/scaling_available_governors")).split():
             yield governor, "performance"
     for name in ("nmi_watchdog", "numa_balancing"):
         yield os.path.join(root, "proc/sys/kernel", name), "0"
@@ -48,8 +41,8 @@ def changes(cpus: Iterable[int], root: str = ROOT) -> list[Change]:
     """What would have to change; settings that this machine does not have, or has so already, are left out."""
     found = []
     for path, new in _wanted(cpus, root):
-        old = _read(path)
-        if old is not None and old != new:
+        old = read_text(path)
+        if old and old != new:
             found.append(Change(path, old, new))
     return found
 

@@ -3,6 +3,8 @@ import dataclasses
 import os
 from collections.abc import Iterable
 
+from .files import read_text
+
 
 def parse_cpu_list(text: str) -> list[int]:
     """"0-2,5" is [0, 1, 2, 5]; ValueError if it is no such list."""
@@ -55,21 +57,13 @@ def made_up(cores: int, smt: int = 1, nodes: int = 1) -> Topology:
                           for thread in range(smt) for core in range(cores)))
 
 
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return None
-
-
 def _node_of_cpus(system: str) -> dict[int, int]:
     found = {}
     directory = os.path.join(system, "node")
     names = os.listdir(directory) if os.path.isdir(directory) else []
     for name in names:
         if name.startswith("node") and name[4:].isdigit():
-            for cpu in parse_cpu_list(_read(os.path.join(directory, name, "cpulist")) or ""):
+            for cpu in parse_cpu_list(read_text(os.path.join(directory, name, "cpulist"))):
                 found[cpu] = int(name[4:])
     return found
 
@@ -77,11 +71,11 @@ def _node_of_cpus(system: str) -> dict[int, int]:
 def from_sysfs(system: str = "/sys/devices/system", allowed: Iterable[int] | None = None) -> Topology:
     """The online CPUs that are allowed (None: those that this process may run on)."""
     allowed = set(os.sched_getaffinity(0) if allowed is None else allowed)
-    online = parse_cpu_list(_read(os.path.join(system, "cpu/online")) or format_cpu_list(allowed))
+    online = parse_cpu_list(read_text(os.path.join(system, "cpu/online")) or format_cpu_list(allowed))
     node_of = _node_of_cpus(system)
     cpus = []
     for number in online:
-        siblings = _read(os.path.join(system, f"cpu/cpu{number}/topology/thread_siblings_list"))
+        siblings = read_text(os.path.join(system, f"cpu/cpu{number}/topology/thread_siblings_list"))
         threads = [cpu for cpu in parse_cpu_list(siblings or str(number)) if cpu in online] or [number]
         cpus.append(Cpu(number, threads[0], node_of.get(number, 0), threads.index(number) if number in threads else 0))
     return Topology(tuple(cpus)).restricted(allowed)
