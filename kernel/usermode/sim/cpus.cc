@@ -77,11 +77,14 @@ void Cpus::Stop(Thread& thread) {
 }
 
 void Cpus::Enqueue(Thread& thread, int waker_cpu) {
-  AccountOrdinary(at(thread.cpu));
-  const int64_t lag_ns = at(thread.cpu).ordinary.Lag(thread);
+  int64_t lag_ns = 0;
+  if (thread.queue_cpu >= 0) {
+    AccountOrdinary(at(thread.queue_cpu));
+    lag_ns = at(thread.queue_cpu).ordinary.Lag(thread);
+  }
   thread.state = Thread::State::kRunnable;
   thread.runnable_since_ns = events_.now_ns();
-  thread.cpu = ChooseCpu(thread);
+  thread.cpu = thread.queue_cpu = ChooseCpu(thread);
   Cpu& c = at(thread.cpu);
   AccountOrdinary(c);
   Thread* const running = c.ordinary.empty() || !c.ordinary.first().OnCpu() ? nullptr : &c.ordinary.first();

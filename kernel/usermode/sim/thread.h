@@ -44,6 +44,7 @@ struct Thread {
 
   int64_t vruntime_ns = 0;        // ordinary: weighted CPU time (fair_queue.h), …
   uint64_t accounted_ns = 0;      // … of so much of its runtime
+  int queue_cpu = -1;             // … in the queue of this CPU, in which it is or was last; -1: in none yet
   int64_t burst_left_ns = 0;      // of its current kRun
   int64_t resumed_ns = 0;         // kRunning: since (or from) when it executes
   uint64_t runtime_ns = 0;        // CPU time, without that since resumed_ns
