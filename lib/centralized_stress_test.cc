@@ -50,7 +50,10 @@ TEST_P(CentralizedStressTest, NobodyIsLost) {
 // A queue of 64 slots holds a dozen messages: bursts overflow it.
 TEST_P(CentralizedStressTest, NobodyIsLostThoughMessagesAre) {
   StartWith(64);
-  Play(/*at_once=*/60, /*births=*/200);
+  // Where agents happen to keep up, once more.
+  for (int round = 0; round < 20 && runtime_->TotalCounters().lost_messages == 0; ++round) {
+    Play(/*at_once=*/60, /*births=*/200);
+  }
   EXPECT_GT(runtime_->TotalCounters().lost_messages, 0u);
 }
 

@@ -41,7 +41,10 @@ TEST_P(StressTest, NobodyIsLost) {
 // Queues of 64 slots hold a dozen messages: most bursts overflow them.
 TEST_P(StressTest, NobodyIsLostThoughMessagesAre) {
   Start({.queue_elements = 64});
-  Play(/*at_once=*/60, /*births=*/200);
+  // Where agents happen to keep up, once more.
+  for (int round = 0; round < 20 && runtime_->TotalCounters().lost_messages == 0; ++round) {
+    Play(/*at_once=*/60, /*births=*/200);
+  }
   EXPECT_GT(runtime_->TotalCounters().lost_messages, 0u);
 }
 

@@ -56,7 +56,7 @@ constexpr bool CountsAsRunnable(TaskState state) {
 
 class TaskBase {
  public:
-  TaskBase() = default;
+  TaskBase() { SetGtid(0); }
   TaskBase(const TaskBase&) = delete;
   TaskBase& operator=(const TaskBase&) = delete;
 
@@ -89,7 +89,9 @@ class TaskBase {
   friend class TasksAtHome;
   friend class TaskTestPeer;
 
-  int64_t gtid_ = 0;
+  // Other CPUs look at it, too, when a task of theirs has the thread id of one that is dead (TaskIndex::Find).
+  void SetGtid(int64_t gtid) { __atomic_store_n(&gtid_, gtid, __ATOMIC_RELAXED); }
+  int64_t gtid_;
   uint32_t seqnum_ = 0;
   // What is special about where it is. In a per-CPU runtime, why it cannot just join the run queue; 0: it can.
   enum : uint8_t {

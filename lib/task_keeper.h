@@ -81,7 +81,7 @@ class TaskKeeper {
   // A record of a task that may run on all of the enclave's CPUs, and is at home on `home`.
   Task* Add(int64_t gtid, uint32_t seqnum, const StatusWord& word, int home) {
     Task* task = pool_.Allocate();
-    task->gtid_ = gtid;
+    task->SetGtid(gtid);
     task->seqnum_ = seqnum;
     task->status_word_ = word;
     task->home_ = home;  // before any CPU's agent may find it

@@ -13,7 +13,7 @@ namespace ghost {
 
 class TaskTestPeer {
  public:
-  static void SetGtid(TaskBase* task, int64_t gtid) { task->gtid_ = gtid; }
+  static void SetGtid(TaskBase* task, int64_t gtid) { task->SetGtid(gtid); }
   static void SetState(TaskBase* task, TaskState state) { task->state_ = state; }
   static void SetHome(TaskBase* task, int cpu) { task->home_ = cpu; }
   static void SetNice(TaskBase* task, int nice) { task->nice_ = nice; }
