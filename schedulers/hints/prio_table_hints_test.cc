@@ -51,10 +51,10 @@ class PrioTableHintsTest : public testing::Test {
 };
 
 TEST_F(PrioTableHintsTest, AProgramWithoutATable) {
+  const Time start = Time::Now();
   hints_.OnTaskNew(Task(1));
   EXPECT_EQ(hints_.num_processes(), 1u);
   EXPECT_EQ(hints_.num_looks(), 1u);
-  const Time start = Time::Now();
   EXPECT_TRUE(Run([&] { return hints_.num_looks() == 4; }));
   EXPECT_GE(Time::Now() - start, absl::Milliseconds(2 + 4 + 8));
   EXPECT_EQ(hints_.num_tables(), 0u);
