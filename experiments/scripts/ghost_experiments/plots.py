@@ -37,7 +37,19 @@ def label_of(system: str, linux: str = "CFS") -> str:
     return next((policy.label for policy in POLICIES.values() if policy.system == system), system)
 
 
-def _save(figure: Any, directory: str, name: str, title: str) -> Plot:
+def axes_of(title: str, xlabel: str, ylabel: str, log: bool) -> tuple[Any, Any]:
+    """An empty figure and its axes; `log`: the values', not the loads'."""
+    figure, axes = pyplot.subplots(figsize=(7, 4.2))
+    axes.set_title(title, fontsize=11, pad=12)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    if log:
+        axes.set_yscale("log")
+    axes.grid(True, which="major", alpha=0.3)
+    return figure, axes
+
+
+def save(figure: Any, directory: str, name: str, title: str) -> Plot:
     paths = {kind: os.path.join(directory, f"{name}.{kind}") for kind in ("png", "svg")}
     # The salt keeps the ids of several plots in one page apart; no date: same results, same bytes.
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
@@ -56,15 +68,9 @@ def _curve(axes: Any, points: list[Point], value: Callable[[Point], float | None
     return bool(pairs)
 
 
-def _axes(title: str, most_per_s: float, log: bool, ylabel: str) -> tuple[Any, Any]:
-    figure, axes = pyplot.subplots(figsize=(7, 4.2))
-    axes.set_title(title, fontsize=11, pad=12)
-    axes.set_xlabel("offered load, as a share of what the workers could serve at most")
+def _load_axes(title: str, most_per_s: float, log: bool, ylabel: str) -> tuple[Any, Any]:
+    figure, axes = axes_of(title, "offered load, as a share of what the workers could serve at most", ylabel, log)
     axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
-    axes.set_ylabel(ylabel)
-    if log:
-        axes.set_yscale("log")
-    axes.grid(True, which="major", alpha=0.3)
     upper = axes.secondary_xaxis("top", functions=(lambda x: x * most_per_s / 1000, lambda x: x * 1000 / most_per_s))
     upper.set_xlabel("thousand requests/s on this machine", fontsize=8)
     upper.tick_params(labelsize=8)
@@ -75,7 +81,7 @@ def by_load(directory: str, name: str, title: str, points: list[Point], value: C
             ylabel: str, most_per_s: float, linux: str, log: bool = True,
             behind: dict[str, list[Point]] | None = None) -> Plot | None:
     """One value of every point against its load; `behind`: the paper's curves. None if no point has it."""
-    figure, axes = _axes(title, most_per_s, log, ylabel)
+    figure, axes = _load_axes(title, most_per_s, log, ylabel)
     paper_most = paper.FIG6_WORKERS * 1e6 / paper.FIG6_SERVICE_US
     for system, curve in (behind or {}).items():
         _curve(axes, curve, value, paper_most, color=COLOURS.get(system, "#999999"), linestyle="--", linewidth=1,
@@ -89,13 +95,13 @@ def by_load(directory: str, name: str, title: str, points: list[Point], value: C
         return None
     axes.set_xlim(left=0)
     axes.legend(fontsize=8)
-    return _save(figure, directory, name, title)
+    return save(figure, directory, name, title)
 
 
 def cost(directory: str, records: list[dict[str, Any]], most_per_s: float, linux: str) -> Plot | None:
     """What the kernel in user mode and the agents took, in us of CPU time per request."""
     title = "CPU time beside the requests themselves: ghostd and agents"
-    figure, axes = _axes(title, most_per_s, True, "us of CPU time per request")
+    figure, axes = _load_axes(title, most_per_s, True, "us of CPU time per request")
     lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for record in records:
         for role, spent in record["cost"].items():
@@ -110,7 +116,7 @@ def cost(directory: str, records: list[dict[str, Any]], most_per_s: float, linux
         pyplot.close(figure)
         return None
     axes.legend(fontsize=8)
-    return _save(figure, directory, "cost", title)
+    return save(figure, directory, "cost", title)
 
 
 def all_plots(directory: str, experiment: Experiment, records: list[dict[str, Any]], most_per_s: float, linux: str

@@ -41,8 +41,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><tr>{cells}</tr>\n" + "\n".join(lines) + "</table>"
 
 
-def _paragraph(text: str, kind: str = "") -> str:
+def paragraph(text: str, kind: str = "") -> str:
     return f'<p{f" class={kind!r}" if kind else ""}>{html.escape(text)}</p>'
+
+
+def preformatted(text: str) -> str:
+    return f"<pre>{html.escape(text)}</pre>"
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -50,11 +54,22 @@ def number(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def inline_svg(path: str) -> str:
-    """A plot's own XML without what stands before it in a file."""
-    with open(path, encoding="utf-8") as file:
+def inline(plot: Plot) -> str:
+    """Its own XML, without what stands before it in its file."""
+    with open(plot.svg, encoding="utf-8") as file:
         text = file.read()
-    return re.sub(r"^.*?(?=<svg)", "", text, count=1, flags=re.DOTALL)
+    svg = re.sub(r"^.*?(?=<svg)", "", text, count=1, flags=re.DOTALL)
+    return f'<figure id="{plot.name}">{svg}</figure>'
+
+
+def write_page(directory: str, title: str, parts: Iterable[str]) -> str:
+    """Writes report.html, with the parts of its body; returns its path."""
+    path = os.path.join(directory, "report.html")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><title>{html.escape(title)}</title>"
+                   f"<style>{_STYLE}</style></head><body>\n<h1>{html.escape(title)}</h1>\n" + "\n".join(parts)
+                   + "\n</body></html>\n")
+    return path
 
 
 def highest_load(records: list[dict[str, Any]], system: str) -> float | None:
@@ -143,37 +158,31 @@ def _machine(config: dict[str, Any]) -> str:
 
 def write(directory: str, experiment: Experiment, config: dict[str, Any], records: list[dict[str, Any]],
           plots: list[Plot]) -> str:
-    """Writes report.html; returns its path."""
+    """Writes the page of a run; returns its path."""
     linux = config["machine"]["linux_scheduler"]
-    parts = [f"<h1>{html.escape(experiment.name)}</h1>", _paragraph(experiment.summary + ".")]
-    parts += [_paragraph(f"Scaled down for this machine: {note}.", "warning") for note in config["plan_text"]["notes"]]
+    parts = [paragraph(experiment.summary + ".")]
+    parts += [paragraph(f"Scaled down for this machine: {note}.", "warning") for note in config["plan_text"]["notes"]]
     if any(system != LINUX for system in _systems(records)):
-        parts.append(_paragraph(GHOSTD_WORDS if config["ghostd"] else KERNEL_WORDS, "warning"))
+        parts.append(paragraph(GHOSTD_WORDS if config["ghostd"] else KERNEL_WORDS, "warning"))
     if not config.get("complete"):
-        parts.append(_paragraph("This run has not come to its end: some points are missing.", "warning"))
+        parts.append(paragraph("This run has not come to its end: some points are missing.", "warning"))
     parts += ["<h2>Summary</h2>", _summary(records, linux)]
-    for plot in plots:
-        parts.append(f'<figure id="{plot.name}">{inline_svg(plot.svg)}</figure>')
+    parts += [inline(plot) for plot in plots]
     if experiment.figure_panels:
-        parts.append(_paragraph("Dashed: the paper's Figure 6, at the same share of what its 20 worker CPUs could "
+        parts.append(paragraph("Dashed: the paper's Figure 6, at the same share of what its 20 worker CPUs could "
                                 "serve at most. Its requests take 4 us and 10 ms, on a ghost kernel."))
     for system in _systems(records):
         parts += [f"<h2>{html.escape(label_of(system, linux))}</h2>", _points(records, system, experiment.antagonist)]
-    parts.append(_paragraph("Left over: requests that were not served when the time was over. They are in no latency, "
+    parts.append(paragraph("Left over: requests that were not served when the time was over. They are in no latency, "
                             "and they are the slowest: where there are many, latencies are those of the lucky ones."))
     parts += ["<h2>What ghostd and the agents took</h2>",
-              _paragraph("CPU time from /proc while requests came. A global agent polls: it has a CPU of its own, "
+              paragraph("CPU time from /proc while requests came. A global agent polls: it has a CPU of its own, "
                          "busy at any load."), _costs(records, linux)]
     warnings = _warnings(records)
-    parts += ["<h2>Doubts</h2>"] + ([_paragraph(text, "warning") for text in warnings] or [_paragraph(
+    parts += ["<h2>Doubts</h2>"] + ([paragraph(text, "warning") for text in warnings] or [paragraph(
         "None: percentiles are in order, stages add up, the load generator was in time.")])
-    parts += ["<h2>Machine</h2>", _machine(config), "<h2>Commands</h2>", "<pre>" + html.escape(_commands(records))
-              + "</pre>"]
-    path = os.path.join(directory, "report.html")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><title>{html.escape(experiment.name)}"
-                   f"</title><style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n")
-    return path
+    parts += ["<h2>Machine</h2>", _machine(config), "<h2>Commands</h2>", preformatted(_commands(records))]
+    return write_page(directory, experiment.name, parts)
 
 
 def _commands(records: list[dict[str, Any]]) -> str:
