@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "third_party/bpf/sched_tool.h"
 
 namespace ghost::tools {
 namespace {

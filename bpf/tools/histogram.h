@@ -5,6 +5,7 @@
 #ifndef GHOST_BPF_TOOLS_HISTOGRAM_H_
 #define GHOST_BPF_TOOLS_HISTOGRAM_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,6 +13,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "third_party/bpf/sched_tool.h"
 
 namespace ghost::tools {
 
@@ -23,6 +25,8 @@ std::optional<Unit> ParseUnit(absl::string_view text);  // "ns", "us", "ms"
 absl::string_view UnitName(Unit unit);
 // tool_options.histogram_scale for rows of this unit.
 uint32_t HistogramScale(Unit unit);
+
+inline constexpr size_t kHistogramWords = sizeof(tool_histogram) / sizeof(uint64_t);
 
 // A tool_histogram's words: its count, its sum in ns, and its slots.
 class HistogramView {

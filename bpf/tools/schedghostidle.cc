@@ -14,8 +14,6 @@
 namespace ghost::tools {
 namespace {
 
-constexpr size_t kWords = sizeof(tool_histogram) / sizeof(uint64_t);
-
 struct Count {
   const char* name;
   const char* title;
@@ -48,14 +46,15 @@ class SchedGhostIdle : public Tool {
   std::string Text(const Counts& counts, bool) const override {
     std::string text = "\n";
     for (size_t index = 0; index < std::size(kCounts); ++index) {
-      absl::StrAppendFormat(&text, "%-22s %10d\n", kCounts[index].title, counts[kWords + index]);
+      absl::StrAppendFormat(&text, "%-22s %10d\n", kCounts[index].title, counts[kHistogramWords + index]);
     }
     return absl::StrCat(text, "\n", View(counts).Text("idle, until a ghost task was latched"));
   }
 
   Json ToJson(const Counts& counts, bool) const override {
     Json json;
-    for (size_t index = 0; index < std::size(kCounts); ++index) json[kCounts[index].name] = counts[kWords + index];
+    for (size_t index = 0; index < std::size(kCounts); ++index)
+      json[kCounts[index].name] = counts[kHistogramWords + index];
     json["idle_to_latched"] = View(counts).ToJson();
     return json;
   }
@@ -64,7 +63,7 @@ class SchedGhostIdle : public Tool {
   void Refresh() override { agents_->Refresh(programs_->maps.agents, &programs_->bss->has_agents); }
 
  private:
-  HistogramView View(const Counts& counts) const { return {std::span(counts).first(kWords), unit_}; }
+  HistogramView View(const Counts& counts) const { return {std::span(counts).first(kHistogramWords), unit_}; }
 
   Unit unit_ = Unit::kUs;
   Programs<schedghostidle> programs_;
