@@ -10,7 +10,6 @@ docs/simulation.md, "The paper's figures". No ghost kernel and no rights are nee
 
 Other scripts use figure6() and figure5(); run() is what --simulate calls.
 """
-import argparse
 import concurrent.futures
 import dataclasses
 import json
@@ -23,10 +22,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from ghost_experiments import paper, programs  # noqa: E402  pylint: disable=wrong-import-position
+from ghost_experiments import arguments, paper, programs  # noqa: E402  pylint: disable=wrong-import-position
 from ghost_experiments.errors import FAILED, OK, USAGE, ExperimentError, report  # noqa: E402
 from ghost_experiments.point import Point  # noqa: E402
 from ghost_experiments.progress import Progress  # noqa: E402
+from ghost_experiments.store import write_json, writing_to  # noqa: E402
 
 NAME = "simulate"
 # The paper's machine of Figure 6: one socket of 12 cores with two hardware threads each. CPU n + 12 is the sibling of
@@ -140,8 +140,11 @@ class Simulator:
         with self._lock:
             if self._closed:
                 raise ExperimentError("the simulation was ended")
-            process = subprocess.Popen([self._ghostsim, "--workload", "-", "--json", *flags], text=True,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            try:
+                process = subprocess.Popen([self._ghostsim, "--workload", "-", "--json", *flags], text=True,
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            except OSError as error:
+                raise ExperimentError(f"{self._ghostsim} does not start: {error.strerror}") from error
             self._running.add(process)
         try:
             out, error = process.communicate(workload)
@@ -190,11 +193,10 @@ def paper_loads(panels: str) -> dict[tuple[str, bool], list[int]]:
     return {key: sorted(values) for key, values in loads.items()}
 
 
-def figure6(simulator: Simulator, panels: str = "abc", loads: dict[tuple[str, bool], list[int]] | None = None,
-            quick: bool = False, progress: Progress | None = None) -> list[Simulated]:
-    """The points of these panels, at the paper's loads or at those given (as paper_loads() has them)."""
-    jobs = [(SYSTEMS[name], batch, load) for (name, batch), values in (loads or paper_loads(panels)).items()
-            for load in values]
+def figure6(simulator: Simulator, panels: str, loads: dict[tuple[str, bool], list[int]], quick: bool = False,
+            progress: Progress | None = None) -> list[Simulated]:
+    """The points of these panels, at loads as paper_loads() has them."""
+    jobs = [(SYSTEMS[name], batch, load) for (name, batch), values in loads.items() for load in values]
 
     results: list[Simulated] = []
     for (system, _, load), found in zip(jobs, simulator.each(
@@ -263,54 +265,56 @@ def figure5(simulator: Simulator, every: int = 1) -> list[Rate]:
 # ---- As a program ----
 
 
-def _write(directory: str, name: str, data: Any) -> None:
-    with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1)
-        file.write("\n")
-
-
 def sweep(directory: str, panels: str, with_figure5: bool, ghostsim: str | None = None, jobs: int | None = None,
           quick: bool = False) -> int:
     """Runs, draws and checks. OK, or FAILED if a curve misses the paper's by more than is allowed."""
-    import simulate_report  # pylint: disable=import-outside-toplevel
+    try:
+        import simulate_report  # pylint: disable=import-outside-toplevel  # matplotlib takes a second
+    except ImportError as error:
+        raise ExperimentError(f"no report: {error}", "util/setup.sh installs python3-matplotlib") from error
+    with writing_to(directory):
+        os.makedirs(directory, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass  # results come late: whether they can be written is asked now
     rates: list[Rate] = []
-    total = sum(len(values) for values in paper_loads(panels).values())
+    loads = paper_loads(panels)
+    total = sum(len(values) for values in loads.values())
     with Simulator(ghostsim, jobs) as simulator:
         if with_figure5:
             print("Figure 5", flush=True)
             rates = figure5(simulator, every=3 if quick else 1)
-            _write(directory, "figure5.json", [rate.to_json() for rate in rates])
+            write_json(os.path.join(directory, "figure5.json"), [rate.to_json() for rate in rates])
         print(f"Figure 6: {total} runs", flush=True)
-        points = figure6(simulator, panels, quick=quick, progress=Progress(total))
-    _write(directory, "figure6.json", [simulated.to_json() for simulated in points])
+        points = figure6(simulator, panels, loads, quick, Progress(total))
+    write_json(os.path.join(directory, "figure6.json"), [simulated.to_json() for simulated in points])
     return OK if simulate_report.write(directory, panels, points, rates) else FAILED
 
 
-def run(experiment: str, directory: str) -> int:
-    """What a script's --simulate does; an exit code."""
+def run(experiment: str, directory: str, bin_directory: str | None = None, build: bool = True) -> int:
+    """What a script's --simulate does; an exit code. bin_directory, build: of ghostsim, see programs.find()."""
     panels = {"shinjuku": "abc", "shinjuku_shenango": "bc"}.get(experiment)
     if panels is None:
         raise ExperimentError(f"--simulate: the paper has no figure of {experiment}",
                               "shinjuku --simulate, or shinjuku_shenango --simulate", USAGE)
-    return sweep(directory, panels, with_figure5=experiment == "shinjuku")
+    ghostsim = programs.find(["ghostsim"], bin_directory, build)["ghostsim"]
+    return sweep(directory, panels, with_figure5=experiment == "shinjuku", ghostsim=ghostsim)
 
 
 def main(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog=NAME, description="Figures 5 and 6 of the ghOSt paper on the simulation.")
+    parser = arguments.Parser(prog=NAME, description="Figures 5 and 6 of the ghOSt paper on the simulation.")
     parser.add_argument("--panels", default="abc", help="of Figure 6; c is the batch application's share (abc)")
     parser.add_argument("--figure5", action="store_true", help="also Figure 5")
     parser.add_argument("--quick", action="store_true", help="short runs: percentiles are noisier")
     parser.add_argument("--jobs", type=int, help="simulations at a time (one for each CPU)")
     parser.add_argument("--ghostsim", help="the program (bazel-bin/ghostsim, built if it is not there)")
     parser.add_argument("--output", help="folder of the results (a new one)")
-    options = parser.parse_args(words)
     try:
+        options = parser.parse_args(words)
         if not options.panels or set(options.panels) - set("abc"):
             raise ExperimentError(f"--panels {options.panels}: unknown", "some of a, b and c: --panels ab", USAGE)
         if options.jobs is not None and options.jobs < 1:
             raise ExperimentError(f"--jobs {options.jobs}: out of range", "1 or more", USAGE)
         directory = options.output or tempfile.mkdtemp(prefix="ghost_figures_")
-        os.makedirs(directory, exist_ok=True)
         return sweep(directory, options.panels, options.figure5, options.ghostsim, options.jobs, options.quick)
     except ExperimentError as error:
         return report(NAME, error)

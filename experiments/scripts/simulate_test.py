@@ -127,6 +127,14 @@ class ProgramTest(unittest.TestCase):
         self.assertIn("stdin:1: there is no statement 'nonsense'", caught.exception.what)
         self.assertIn("requests", caught.exception.hint)
 
+    def test_a_ghostsim_that_is_not_there(self):
+        with simulate.Simulator("/nowhere/ghostsim") as simulator, self.assertRaises(ExperimentError) as caught:
+            simulator.run("", ())
+        self.assertEqual(caught.exception.what, "/nowhere/ghostsim does not start: No such file or directory")
+        with self.assertRaises(ExperimentError) as caught:
+            simulate.run("shinjuku", "/nowhere", "/nowhere/bin")
+        self.assertEqual(caught.exception.what, "/nowhere/bin has no ghostsim")
+
     def test_what_the_paper_does_not_have(self):
         with self.assertRaises(ExperimentError) as caught:
             simulate.run("shenango", "/nowhere")
@@ -145,7 +153,10 @@ class ProgramTest(unittest.TestCase):
             self.assertEqual({"figure6b.png", "figure6c.svg"} - set(os.listdir(directory)), set())
 
     def test_usage(self):
-        for words, wanted in ((("--panels", "x"), "--panels x"), (("--jobs", "0"), "--jobs 0")):
+        for words, wanted in ((("--panels", "x"), "--panels x"), (("--jobs", "0"), "--jobs 0"),
+                              (("--jobs", "many"), "simulate: argument --jobs"),
+                              (("--loud",), "simulate: unrecognized arguments: --loud"),
+                              (("--output", "/proc/figures"), "simulate: cannot write to /proc/figures: ")):
             result = subprocess.run(["/usr/bin/python3", os.path.join(SCRIPTS, "simulate.py"), *words], text=True,
                                     capture_output=True, timeout=60, check=False)
             self.assertEqual(result.returncode, 2, result)

@@ -65,13 +65,15 @@ def _points(text: str) -> int:
     return int(text)
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Whose complaints are an ExperimentError."""
+
     def error(self, message: str) -> None:  # type: ignore[override]
         raise ExperimentError(message, f"{self.prog} --help", USAGE)
 
 
 def parser(experiment: Experiment) -> argparse.ArgumentParser:
-    result = _Parser(prog=experiment.name, description=experiment.summary + ".", allow_abbrev=False,
+    result = Parser(prog=experiment.name, description=experiment.summary + ".", allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter,
                      epilog=_EPILOG.format(name=experiment.name))
     add = result.add_argument

@@ -250,8 +250,7 @@ def simulate(experiment: Experiment, options: argparse.Namespace) -> int:
     except ImportError as error:
         raise ExperimentError(f"--simulate: {error}", "experiments/scripts/simulate.py is missing") from error
     directory = options.output or _new_directory(experiment.name + "-simulated")
-    os.makedirs(directory, exist_ok=True)
-    return simulation.run(experiment.name, directory)
+    return simulation.run(experiment.name, directory, options.bin, not options.no_build)
 
 
 def _main(experiment: Experiment, words: Sequence[str]) -> int:

@@ -5,8 +5,10 @@
     results.json               all of it in one file, at the end
     *.png, *.svg, report.html  made from results.json
 """
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from .errors import USAGE, ExperimentError
@@ -14,7 +16,17 @@ from .errors import USAGE, ExperimentError
 FORMAT = 1
 
 
-def _write(path: str, data: dict[str, Any]) -> None:
+@contextlib.contextmanager
+def writing_to(directory: str) -> Iterator[None]:
+    """For results: what cannot be done there is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise ExperimentError(f"cannot write to {directory}: {error.strerror}", "--output names another", USAGE
+                              ) from error
+
+
+def write_json(path: str, data: Any) -> None:
     """Whole or not at all."""
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(data, file, indent=1)
@@ -38,15 +50,12 @@ class Store:
     @staticmethod
     def create(directory: str, config: dict[str, Any]) -> "Store":
         """A new folder, or an empty one."""
-        try:
+        with writing_to(directory):
             os.makedirs(directory, exist_ok=True)
             if os.listdir(directory):
                 raise ExperimentError(f"{directory} is not empty",
                                       f"--resume {directory} goes on with it; --output names another", USAGE)
             os.mkdir(os.path.join(directory, "points"))
-        except OSError as error:
-            raise ExperimentError(f"cannot write to {directory}: {error.strerror}", "--output names another", USAGE
-                                  ) from error
         store = Store(directory, {"format": FORMAT, **config})
         store.save_config()
         return store
@@ -65,7 +74,7 @@ class Store:
         return Store(directory, config)
 
     def save_config(self) -> None:
-        _write(os.path.join(self.directory, "run.json"), self.config)
+        write_json(os.path.join(self.directory, "run.json"), self.config)
 
     def _path(self, system: str, load: int) -> str:
         return os.path.join(self.directory, "points", f"{system}-{load}.json")
@@ -78,7 +87,7 @@ class Store:
         return True
 
     def save(self, record: dict[str, Any]) -> None:
-        _write(self._path(record["system"], record["load"]), record)
+        write_json(self._path(record["system"], record["load"]), record)
 
     def records(self) -> list[dict[str, Any]]:
         """The finished points, in the order of the sweep."""
@@ -87,5 +96,5 @@ class Store:
 
     def write_results(self) -> str:
         path = os.path.join(self.directory, "results.json")
-        _write(path, {**self.config, "points": self.records()})
+        write_json(path, {**self.config, "points": self.records()})
         return path
