@@ -5,8 +5,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <cstdarg>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,23 +18,8 @@
 namespace ghost::tools {
 namespace {
 
-constexpr ino_t kInitialPidNamespace = 0xEFFFFFFC;
 constexpr char kLockdown[] = "/sys/kernel/security/lockdown";
 constexpr char kLatchedSection[] = "tp_btf/sched_ghost_latched";
-
-// The verifier's own words, of which the last are the reason.
-std::string& LibbpfLog() {
-  static auto* log = new std::string;
-  return *log;
-}
-
-int KeepLog(enum libbpf_print_level level, const char* format, va_list arguments) {
-  char line[4096];
-  if (level == LIBBPF_DEBUG) return 0;
-  const int length = vsnprintf(line, sizeof(line), format, arguments);
-  LibbpfLog().append(line, std::min<size_t>(strlen(line), sizeof(line)));
-  return length;
-}
 
 // The type of a tracepoint's function; null: this kernel does not have the tracepoint.
 const btf_type* Tracepoint(const btf* kernel, const char* name) {
@@ -79,12 +62,12 @@ bool IsConfidential() {
   return lockdown.ok() && absl::StrContains(*lockdown, "[confidentiality]");
 }
 
-// The last line of its log that is neither an instruction, a line of the source, nor a count. Empty: it has said
-// nothing.
-std::string VerifiersReason() {
+// The last line of the verifier's log that is neither an instruction, a line of the source, nor a count. Empty: it has
+// said nothing.
+std::string VerifiersReason(const std::string& log) {
   std::string reason;
-  if (!absl::StrContains(LibbpfLog(), "PROG LOAD LOG")) return reason;
-  for (absl::string_view line : absl::StrSplit(LibbpfLog(), '\n', absl::SkipEmpty())) {
+  if (!absl::StrContains(log, "PROG LOAD LOG")) return reason;
+  for (absl::string_view line : absl::StrSplit(log, '\n', absl::SkipEmpty())) {
     const bool other = absl::StartsWith(line, "libbpf") || absl::StartsWith(line, "processed ") ||
                        absl::StartsWith(line, "-- ") || line[0] == ';' || absl::ascii_isdigit(line[0]);
     if (!other) reason = std::string(line);
@@ -94,19 +77,14 @@ std::string VerifiersReason() {
 
 }  // namespace
 
-bool InInitialPidNamespace() {
-  struct stat space;
-  return stat("/proc/self/ns/pid", &space) == 0 && space.st_ino == kInitialPidNamespace;
-}
-
-absl::Status ProgramsError(int error, const char* what) {
+absl::Status ProgramsError(int error, const char* what, const std::string& log) {
   if (IsConfidential()) {
     return WithHint(WithExitCode(absl::PermissionDeniedError(absl::StrCat(what, ": the kernel is locked down")),
                                  ExitCode::kPermission),
                     absl::StrCat("programs may not read the kernel's memory while ", kLockdown,
                                  " says confidentiality: boot with lockdown=integrity or none"));
   }
-  const std::string reason = VerifiersReason();
+  const std::string reason = VerifiersReason(log);
   const absl::Status status = ErrnoStatus(error, what);
   if (!reason.empty()) {
     return WithExitCode(WithHint(status, absl::StrCat("this kernel's verifier says: ", reason)), ExitCode::kFailed);
@@ -119,7 +97,6 @@ absl::Status ProgramsError(int error, const char* what) {
 }
 
 absl::Status FitToKernel(tool_options* options, bpf_object* object) {
-  libbpf_set_print(KeepLog);
   rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
   setrlimit(RLIMIT_MEMLOCK, &unlimited);
   const std::unique_ptr<btf, void (*)(btf*)> kernel(btf__load_vmlinux_btf(), btf__free);

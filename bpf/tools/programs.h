@@ -11,10 +11,12 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "lib/base/status.h"
+#include "lib/bpf/libbpf_log.h"
 #include "third_party/bpf/sched_tool.h"
 
 namespace ghost::tools {
@@ -22,10 +24,10 @@ namespace ghost::tools {
 // What of the options, and of an object, depends on the kernel. Also raises the limit on locked memory, by which
 // kernels before 5.11 count maps. Errors: no BTF.
 absl::Status FitToKernel(tool_options* options, bpf_object* object);
-// Whether the tool's pid namespace is the initial one.
-bool InInitialPidNamespace();
-// For errno of a failed load or attachment: with a hint, and the exit code.
-absl::Status ProgramsError(int error, const char* what);
+// For errno of a failed load or attachment, and what libbpf said: with a hint, and the exit code.
+absl::Status ProgramsError(int error, const char* what, const std::string& log);
+
+inline constexpr uint32_t kInitialPidNamespace = 0xEFFFFFFC;
 
 template <typename Skeleton>
 class Programs {
@@ -37,21 +39,24 @@ class Programs {
 
   absl::Status Load(tool_options options) {
     skeleton_ = Skeleton::open(nullptr);
-    if (skeleton_ == nullptr) return ProgramsError(errno, "cannot open the BPF programs");
+    if (skeleton_ == nullptr) return Error("cannot open the BPF programs");
     GHOST_RETURN_IF_ERROR(FitToKernel(&options, skeleton_->obj));
     skeleton_->rodata->options = options;
-    if (InInitialPidNamespace()) skeleton_->data->pid_level = 0;
-    if (Skeleton::load(skeleton_) != 0) return ProgramsError(errno, "cannot load the BPF programs");
+    if (options.pid_namespace == kInitialPidNamespace) skeleton_->data->pid_level = 0;
+    if (Skeleton::load(skeleton_) != 0) return Error("cannot load the BPF programs");
     return absl::OkStatus();
   }
   absl::Status Attach() {
-    if (Skeleton::attach(skeleton_) != 0) return ProgramsError(errno, "cannot attach the BPF programs");
+    if (Skeleton::attach(skeleton_) != 0) return Error("cannot attach the BPF programs");
     return absl::OkStatus();
   }
 
   Skeleton* operator->() const { return skeleton_; }
 
  private:
+  absl::Status Error(const char* what) const { return ProgramsError(errno, what, log_.text()); }
+
+  const LibbpfLog log_;
   Skeleton* skeleton_ = nullptr;
 };
 

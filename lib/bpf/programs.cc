@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <utility>
@@ -21,6 +20,7 @@
 #include "kernel/usermode/core/dialect.h"
 #include "lib/base/poll_until.h"
 #include "lib/base/status.h"
+#include "lib/bpf/libbpf_log.h"
 
 namespace ghost {
 namespace {
@@ -36,41 +36,6 @@ constexpr Section kSections[] = {
     {"ghost_sched/pnt", BPF_PROG_TYPE_GHOST_SCHED, BPF_GHOST_SCHED_PNT, 0},
     {"ghost_msg/msg_send", BPF_PROG_TYPE_GHOST_MSG, BPF_GHOST_MSG_SEND, 0},
     {"ghost_select_rq/select_rq", BPF_PROG_TYPE_GHOST_SELECT_RQ, BPF_GHOST_SELECT_RQ, 83},
-};
-
-// What libbpf says while an object is loaded: warnings, with the verifier's log among them. libbpf has one print
-// function for the process; objects are loaded by one thread at a time.
-std::string* g_log = nullptr;
-
-int Collect(enum libbpf_print_level level, const char* format, va_list arguments) {
-  if (g_log == nullptr || level == LIBBPF_DEBUG) return 0;
-  va_list again;
-  va_copy(again, arguments);
-  const int size = vsnprintf(nullptr, 0, format, again);
-  va_end(again);
-  if (size <= 0) return 0;
-  const size_t start = g_log->size();
-  g_log->resize(start + static_cast<size_t>(size) + 1);
-  vsnprintf(g_log->data() + start, static_cast<size_t>(size) + 1, format, arguments);
-  g_log->resize(start + static_cast<size_t>(size));
-  return size;
-}
-
-class LogCollector {
- public:
-  LogCollector() {
-    g_log = &log_;
-    previous_ = libbpf_set_print(Collect);
-  }
-  ~LogCollector() {
-    libbpf_set_print(previous_);
-    g_log = nullptr;
-  }
-  const std::string& log() const { return log_; }
-
- private:
-  std::string log_;
-  libbpf_print_fn_t previous_;
 };
 
 bool IsUserMode(const std::string& enclave) {
@@ -113,10 +78,10 @@ absl::StatusOr<std::unique_ptr<BpfPrograms>> BpfPrograms::LoadFor(bool user_mode
 }
 
 absl::Status BpfPrograms::Open(const BpfObjectFile& file) {
-  LogCollector collector;
+  LibbpfLog log;
   LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name_.c_str());
   object_ = bpf_object__open_mem(file.data, file.size, &options);
-  if (object_ == nullptr) return LoadError(errno, collector.log());
+  if (object_ == nullptr) return LoadError(errno, log.text());
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object_) {
     const std::string section = bpf_program__section_name(program);
@@ -137,7 +102,7 @@ absl::Status BpfPrograms::Open(const BpfObjectFile& file) {
       programs_.push_back({program, attach_type});
     }
   }
-  if (bpf_object__load(object_) != 0) return LoadError(errno, collector.log());
+  if (bpf_object__load(object_) != 0) return LoadError(errno, log.text());
   return absl::OkStatus();
 }
 
