@@ -136,7 +136,7 @@ void SimWorld::StartMachine() {
                           .costs = sim::CostModel::Zero(),
                           .limits = limits,
                           .wrap_driver = [this](usermode::Driver* driver) { return MakeChecker(driver); }});
-  machine_->core().SetObserver(checker_);
+  machine_->core().AddObserver(checker_);
   machine_->driver().on_kill_agent = [this](sim::Tid tid) {
     machine_->At(machine_->now_ns(), [this, tid] { KillProcess(ActorOf(tid)->owner()); });
   };

@@ -42,11 +42,9 @@ CoreOptions Chaos::Options() {
   return {.num_cpus = kCpus, .abi_versions = {69, 91}, .max_enclaves = 3, .max_queues = 8, .max_tasks = 40};
 }
 
-Chaos::Chaos(Source source, bool hooks)
-    : source_(std::move(source)), core_(Options(), &driver_), root_(1, 1, &memory_) {
+Chaos::Chaos(Source source, bool programs)
+    : source_(std::move(source)), programs_(programs), core_(Options(), &driver_), root_(1, 1, &memory_) {
   driver_.random.seed(source_(0));
-  if (hooks) core_.SetBpfHooks(&hooks_);
-  programs_ = hooks;
 }
 
 template <typename T>

@@ -44,8 +44,8 @@ class Chaos {
  public:
   // source(limit) is a number below `limit`; source(0) any.
   using Source = std::function<uint32_t(uint32_t limit)>;
-  // hooks: with BPF programs of no sense.
-  Chaos(Source source, bool hooks);
+  // programs: with BPF programs of no sense.
+  Chaos(Source source, bool programs);
 
   void Step();
   // What Step never does: a control file with this text, an ioctl of this number with these bytes. By root, or by an
@@ -92,10 +92,9 @@ class Chaos {
   void Report(int64_t gtid, ChaosDriver::Life life, std::function<void()> report);
 
   const Source source_;
-  bool programs_ = false;
+  const bool programs_;
   ChaosCaller::Memory memory_ = {};  // of all callers
   ChaosDriver driver_;
-  ChaosHooks hooks_;
   Core core_;
   ChaosCaller root_;
   std::map<Tid, AgentState> agents_;

@@ -11,7 +11,6 @@
 
 #include "kernel/usermode/core/bpf_program.h"
 #include "kernel/usermode/core/fake_driver.h"
-#include "kernel/usermode/core/hooks.h"
 #include "lib/base/logging.h"
 
 namespace ghost::usermode {
@@ -74,18 +73,6 @@ class ChaosDriver : public FakeDriver {
     if (threads[gtid].cpu >= 0) on_cpu.erase(threads[gtid].cpu);
     threads.erase(gtid);
   }
-
-  std::mt19937 random;
-};
-
-class ChaosHooks : public BpfHooks {
- public:
-  void PickNextTask(PickContext* context) override { context->must_resched ^= random() % 8 == 0; }
-  void SendMessage(MessageContext* context) override {
-    context->drop = random() % 8 == 0;
-    context->pref_cpu = static_cast<int>(random() % 8) - 3;
-  }
-  void SelectRq(SelectContext* context) override { context->cpu = static_cast<int>(random() % 8) - 2; }
 
   std::mt19937 random;
 };

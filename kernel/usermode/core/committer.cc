@@ -114,7 +114,7 @@ bool Committer::CommitGroup(const CpuSet& mask, const Committing& by, bool* all)
     }
     Publish(cpu, failed ? GHOST_TXN_POISONED : GHOST_TXN_COMPLETE);
   }
-  if (state_.observer != nullptr) state_.observer->OnGroup(claimed, !failed);
+  for (CoreObserver* observer : state_.observers) observer->OnGroup(claimed, !failed);
   *all = !failed;
   return leave_cpu;
 }
@@ -159,7 +159,7 @@ bool Committer::Claim(Cpu& cpu, int claimer, Attempt* attempt) {
   if (cpu.txn == nullptr) return false;
   int32_t expected = GHOST_TXN_READY;
   if (!ExchangeShared(cpu.txn->state, &expected, int32_t{claimer})) return false;
-  if (state_.observer != nullptr) state_.observer->OnClaim(cpu.id);
+  for (CoreObserver* observer : state_.observers) observer->OnClaim(cpu.id);
   attempt->cpu = &cpu;
   attempt->claimer = claimer;
   ReadShared(&attempt->txn, cpu.txn, sizeof(attempt->txn));  // once: an agent may go on writing
@@ -169,7 +169,7 @@ bool Committer::Claim(Cpu& cpu, int claimer, Attempt* attempt) {
 void Committer::Publish(Cpu& cpu, int32_t state) {
   PutShared(cpu.txn->commit_time, decltype(cpu.txn->commit_time){state_.driver->NowNs()});
   StoreShared<Order::kRelease>(cpu.txn->state, state);
-  if (state_.observer != nullptr) state_.observer->OnOutcome(cpu.id, state);
+  for (CoreObserver* observer : state_.observers) observer->OnOutcome(cpu.id, state);
   ++(state == GHOST_TXN_COMPLETE ? cpu.status.commits : cpu.status.failed_commits);
   ++cpu.enclave->counters.commits[static_cast<size_t>(int64_t{state} - GHOST_TXN_COMPLETE)];
 }

@@ -206,13 +206,12 @@ void Core::OnTimerfdExpired(int cpu, uint64_t type, uint64_t cookie) {
   impl_->Finish();
 }
 
-void Core::SetBpfHooks(BpfHooks* hooks) { impl_->state.hooks = hooks; }
 void Core::SetBpfLoader(BpfLoader* loader) { impl_->state.bpf_loader = loader; }
 int Core::AttachProgram(uint64_t enclave, BpfHook hook, std::unique_ptr<BpfProgram> program) {
   Enclave* found = impl_->enclaves.FindEnclave(enclave);
   return found == nullptr ? -ENOENT : impl_->programs.Attach(*found, 0, hook, std::move(program));
 }
-void Core::SetObserver(CoreObserver* observer) { impl_->state.observer = observer; }
+void Core::AddObserver(CoreObserver* observer) { impl_->state.observers.push_back(observer); }
 
 // ---- Introspection ----
 

@@ -27,7 +27,6 @@
 
 namespace ghost::usermode {
 
-class BpfHooks;
 class BpfLoader;
 class BpfProgram;
 enum class BpfHook : uint8_t;
@@ -145,15 +144,13 @@ class Core {
   void OnAgentBlocked(Tid tid);
   void OnAgentWoken(Tid tid);
 
-  // Where BPF programs run (hooks.h); null, the default, for none. Must outlive the core.
-  void SetBpfHooks(BpfHooks* hooks);
   // Who takes the programs that agents attach (bpf_program.h); null, the default: nobody, and the ioctl fails. Must
   // outlive the core.
   void SetBpfLoader(BpfLoader* loader);
   // Attaches a program that is in this process already: simulations and tests. 0, -ENOENT or -EBUSY.
   int AttachProgram(uint64_t enclave, BpfHook hook, std::unique_ptr<BpfProgram> program);
-  // Who is told of what goes on inside (observer.h); null, the default, for nobody. Must outlive the core.
-  void SetObserver(CoreObserver* observer);
+  // One more who is told of what goes on inside (observer.h). Must outlive the core.
+  void AddObserver(CoreObserver* observer);
 
   // ---- Introspection (no side effects) ----
   std::vector<CpuStatus> Cpus() const;

@@ -15,7 +15,7 @@
 //
 //     InvariantChecker checker(&driver, {.on_violation = …});
 //     Core core(options, &checker);
-//     core.SetObserver(&checker);
+//     core.AddObserver(&checker);
 //
 // Threads: the core's.
 #ifndef GHOST_KERNEL_USERMODE_CORE_INVARIANT_CHECKER_H_

@@ -22,7 +22,7 @@ using ::testing::IsEmpty;
 class InvariantCheckerTest : public ::testing::Test {
  protected:
   InvariantCheckerTest() : root_(1, 1) {
-    core_.SetObserver(&checker_);
+    core_.AddObserver(&checker_);
     Write("ctl", "create 1 91");
     Write("enclave_1/cpulist", "0-1");
     Write("enclave_1/ctl", "create sw_region 0 0");

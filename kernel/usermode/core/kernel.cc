@@ -28,7 +28,7 @@ void Kernel::Finish() {
   } while (programs.Repoll());
   programs.EndEntry();
   ticker.Arm();
-  if (state.observer != nullptr) state.observer->AfterEntry(state);
+  for (CoreObserver* observer : state.observers) observer->AfterEntry(state);
 }
 
 }  // namespace ghost::usermode

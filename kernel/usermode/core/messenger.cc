@@ -135,15 +135,7 @@ bool Messenger::SendCpu(Cpu& cpu, uint16_t type, const Payload& payload) {
 
 Messenger::Delivery Messenger::Produce(Enclave& enclave, Queue& queue, Message& message, int cpu) {
   Delivery delivery{.prefer_cpu = cpu};
-  if (state_.hooks != nullptr) {
-    BpfHooks::MessageContext context{.enclave = enclave.id, .message = &message};
-    state_.hooks->SendMessage(&context);
-    if (context.pref_cpu != -1) delivery.prefer_cpu = context.pref_cpu;
-    if (context.drop) {
-      ++enclave.counters.dropped;
-      return delivery;
-    }
-  }
+  for (CoreObserver* observer : state_.observers) observer->OnMessage(message);
   if (Programs::Has(&enclave, BpfHook::kSendMessage)) {
     int pref_cpu = BPF_GHOST_MSG_NO_WAKEUP_PREF;
     const bool drop = kernel_.programs.SendMessage(enclave, &message, cpu, &pref_cpu);

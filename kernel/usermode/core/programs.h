@@ -90,7 +90,6 @@ class Programs : private BpfHelpers {
   struct Running {
     Enclave* enclave = nullptr;
     Cpu* picks = nullptr;
-    bool latched = false;
   };
   bool Run(Enclave& enclave, BpfHook hook, std::span<std::byte> context, int cpu, int32_t* result);
   bool OnCpuElsewhere(const Task& task, const Cpu& cpu) const;

@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernel/ghost_uapi_bpf.h"
+#include "kernel/usermode/core/bpf_program.h"
 #include "kernel/usermode/core/core_harness.h"
-#include "kernel/usermode/core/hooks.h"
+#include "kernel/usermode/core/observer.h"
 
 namespace ghost::usermode {
 namespace {
@@ -84,21 +86,25 @@ TEST_F(ScheduleTest, AgentIsBackAtOnceWhenNothingRuns) {
 
 // Messages before the agent's return: it must find them.
 TEST_F(ScheduleTest, MessageComesBeforeTheAnswer) {
-  class Watcher : public BpfHooks {
-   public:
-    explicit Watcher(std::vector<std::string>* log) : log_(log) {}
-    void PickNextTask(PickContext* context) override {
-      if (context->agent_runnable) log_->push_back("pick agent " + std::to_string(context->cpu));
+  using Log = std::vector<std::string>;
+  struct Messages : CoreObserver {
+    explicit Messages(Log* log) : log(log) {}
+    void OnMessage(const Message& message) override { log->push_back(Brief(message)); }
+    Log* log;
+  };
+  struct Picks : BpfProgram {
+    explicit Picks(Log* log) : log(log) {}
+    bool Run(BpfHook, std::span<std::byte> context, int cpu, BpfHelpers&, int32_t*) override {
+      const auto* pick = reinterpret_cast<const bpf_ghost_sched*>(context.data());
+      if (pick->agent_runnable) log->push_back("pick agent " + std::to_string(cpu));
+      return true;
     }
-    void SendMessage(MessageContext* context) override { log_->push_back(Brief(*context->message)); }
-    void SelectRq(SelectContext*) override {}
-
-   private:
-    std::vector<std::string>* log_;
+    Log* log;
   };
   const int64_t gtid = RunRemote(100);
-  Watcher watcher(&harness_.driver.log);
-  harness_.core.SetBpfHooks(&watcher);
+  Messages messages(&harness_.driver.log);
+  harness_.core.AddObserver(&messages);
+  ASSERT_EQ(harness_.core.AttachProgram(1, BpfHook::kPickNextTask, std::make_unique<Picks>(&harness_.driver.log)), 0);
   agent_->Ping(1);
   harness_.core.OnTaskGated(gtid);
   EXPECT_THAT(harness_.driver.TakeLog(), ElementsAre("preempt 100", "pick agent 1", "PREEMPT 100 seq=2 cpu=1 cpu_seq=4",
@@ -341,32 +347,39 @@ TEST_F(ScheduleTest, TicksAreDeliveredWhileAGhostTaskIsCurrent) {
   EXPECT_THAT(harness_.driver.timers, IsEmpty()) << "all is idle";
 }
 
-TEST_F(ScheduleTest, HooksMaySteer) {
-  class Steering : public BpfHooks {
-   public:
-    void PickNextTask(PickContext* context) override { context->must_resched |= must_resched; }
-    void SendMessage(MessageContext* context) override {
-      context->drop = drop;
-      context->pref_cpu = pref_cpu;
-    }
-    void SelectRq(SelectContext* context) override { context->cpu = cpu; }
-    bool must_resched = false;
+TEST_F(ScheduleTest, ProgramsMaySteer) {
+  struct Wishes {
     bool drop = false;
     int pref_cpu = -1;
     int cpu = -1;
   };
-  Steering hooks;
-  harness_.core.SetBpfHooks(&hooks);
+  struct Steering : BpfProgram {
+    explicit Steering(const Wishes* wishes) : wishes(*wishes) {}
+    bool Run(BpfHook hook, std::span<std::byte> context, int, BpfHelpers&, int32_t* result) override {
+      if (hook == BpfHook::kSelectRq) {
+        *result = wishes.cpu;
+      } else {
+        reinterpret_cast<bpf_ghost_msg*>(context.data())->pref_cpu = wishes.pref_cpu;
+        *result = wishes.drop;
+      }
+      return true;
+    }
+    const Wishes& wishes;
+  };
+  Wishes wishes;
+  for (BpfHook hook : {BpfHook::kSendMessage, BpfHook::kSelectRq}) {
+    ASSERT_EQ(harness_.core.AttachProgram(1, hook, std::make_unique<Steering>(&wishes)), 0);
+  }
   const int64_t gtid = RunRemote(100);
-  hooks.drop = true;
+  wishes.drop = true;
   harness_.core.OnTaskBlocked(gtid);
   EXPECT_THAT(agent_->Drain(), IsEmpty());
-  hooks.drop = false;
-  hooks.pref_cpu = -2;
-  hooks.cpu = 3;
+  wishes.drop = false;
+  wishes.pref_cpu = -2;
+  wishes.cpu = 0;
   Park(*agent_);
   harness_.core.OnTaskReady(gtid, {});
-  EXPECT_THAT(agent_->Drain(), ElementsAre("WAKEUP 100 seq=3 deferrable=0 last=1 wake=3 waker=1"));
+  EXPECT_THAT(agent_->Drain(), ElementsAre("WAKEUP 100 seq=3 deferrable=0 last=1 wake=0 waker=1"));
   EXPECT_TRUE(agent_->parked()) << "wake nobody";
 }
 

@@ -184,7 +184,6 @@ void Scheduler::Pick(Cpu& cpu) {
   if (cpu.prev == nullptr) cpu.ignore_prev_preemption = false;  // who was meant left by itself
   if (!cpu.online) return LeaveOffline(cpu);
   if (cpu.agent != nullptr && !cpu.other_class) cpu.agent->word.SetFlags(GHOST_SW_CPU_AVAIL);
-  if (state_.hooks != nullptr && cpu.enclave != nullptr) RunHook(cpu);
   if (AgentWants(cpu)) return PickAgent(cpu);
   if (cpu.other_class) return PickOtherClass(cpu);
   if (cpu.agent == nullptr || cpu.agent->sleeping) return PreemptPrev(cpu);  // no ghost task runs without an agent
@@ -208,19 +207,6 @@ void Scheduler::Pick(Cpu& cpu) {
 void Scheduler::LeaveOffline(Cpu& cpu) {
   PreemptPrev(cpu);
   PreemptLatched(cpu);
-}
-
-void Scheduler::RunHook(Cpu& cpu) {
-  const Task* next = cpu.latched != nullptr ? cpu.latched : cpu.prev;
-  BpfHooks::PickContext context{.enclave = cpu.enclave->id,
-                                .cpu = cpu.id,
-                                .agent_on_rq = cpu.agent != nullptr && !cpu.agent->sleeping,
-                                .agent_runnable = AgentWants(cpu),
-                                .might_yield = cpu.other_class,
-                                .next_gtid = next == nullptr ? 0 : next->gtid,
-                                .must_resched = cpu.must_resched};
-  state_.hooks->PickNextTask(&context);
-  cpu.must_resched = context.must_resched;
 }
 
 void Scheduler::PickAgent(Cpu& cpu) {

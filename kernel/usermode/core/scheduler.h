@@ -80,7 +80,6 @@ class Scheduler {
   void Schedule(Cpu& cpu);
   void Pick(Cpu& cpu);
   void LeaveOffline(Cpu& cpu);
-  void RunHook(Cpu& cpu);
   void PickNext(Cpu& cpu);
   void AnnounceAvailability(Cpu& cpu);
   void PickAgent(Cpu& cpu);

@@ -18,7 +18,6 @@
 #include "kernel/usermode/core/bpf_program.h"
 #include "kernel/usermode/core/core.h"
 #include "kernel/usermode/core/driver.h"
-#include "kernel/usermode/core/hooks.h"
 #include "kernel/usermode/core/identity.h"
 #include "kernel/usermode/core/message_queue.h"
 #include "kernel/usermode/core/observer.h"
@@ -209,9 +208,8 @@ class State {
 
   const CoreOptions options;
   Driver* const driver;
-  BpfHooks* hooks = nullptr;
   BpfLoader* bpf_loader = nullptr;
-  CoreObserver* observer = nullptr;
+  std::vector<CoreObserver*> observers;
 
   std::vector<Cpu> cpus;
   std::vector<std::unique_ptr<Enclave>> enclaves;

@@ -102,7 +102,7 @@ void Tasks::Entered(Task& task, TaskState state) {
 }
 
 void Tasks::Tell(int64_t gtid, CoreObserver::TaskEvent event) {
-  if (state_.observer != nullptr) state_.observer->OnTaskEvent(gtid, event);
+  for (CoreObserver* observer : state_.observers) observer->OnTaskEvent(gtid, event);
 }
 
 void Tasks::OnGated(int64_t gtid) {
@@ -166,12 +166,6 @@ void Tasks::Wake(Task& task, const Core::Wakeup& wakeup) {
                      .wake_up_cpu = task.cpu,
                      .waker_cpu = state_.ValidCpu(wakeup.waker_cpu) ? wakeup.waker_cpu : task.cpu};
   if (task.enclave->tunables.wake_on_waker_cpu) message.wake_up_cpu = message.waker_cpu;
-  if (state_.hooks != nullptr) {
-    BpfHooks::SelectContext context{
-        .enclave = task.enclave->id, .gtid = task.gtid, .task_cpu = task.cpu, .waker_cpu = message.waker_cpu};
-    state_.hooks->SelectRq(&context);
-    if (state_.ValidCpu(context.cpu)) message.wake_up_cpu = context.cpu;
-  }
   if (Programs::Has(task.enclave, BpfHook::kSelectRq)) {
     if (const int cpu = kernel_.programs.SelectRq(task, message.waker_cpu); cpu >= 0) message.wake_up_cpu = cpu;
   }
@@ -197,7 +191,7 @@ int64_t Tasks::OnForked(int64_t parent_gtid, Tid child, uint64_t runtime_ns, int
   Task& task = Add(enclave, identity, word, runtime_ns, nice);
   task.parent_gtid = parent_gtid;
   task.cpu = cpu;
-  if (state_.observer != nullptr) state_.observer->OnTaskForked(task.gtid);
+  for (CoreObserver* observer : state_.observers) observer->OnTaskForked(task.gtid);
   Entered(task, TaskState::kRunnable);
   return task.gtid;
 }

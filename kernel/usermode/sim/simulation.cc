@@ -67,7 +67,7 @@ Simulation::Simulation(const SimulationOptions& options, const Workload& workloa
   scheduler_options_.tunables = options_.tunables;
   scheduler_options_.global_cpu = options_.global_cpu;
   if (seeds_.Chance(options_.faults.tiny)) scheduler_options_.queue_elements = kTinyQueue;
-  if (checker_ != nullptr) machine_.core().SetObserver(checker_);
+  if (checker_ != nullptr) machine_.core().AddObserver(checker_);
   machine_.AddObserver(&collector_);
   machine_.AddObserver(this);
   machine_.on_answer = [this](uint64_t, Tid tid, int result) {

@@ -32,7 +32,7 @@ void Trace::Attach(Machine* machine) {
   machine_ = machine;
   start_ns_ = machine->now_ns();
   machine->AddObserver(this);
-  machine->core().SetBpfHooks(this);
+  machine->core().AddObserver(this);
 }
 
 void Trace::Add(Record record) {
@@ -111,8 +111,7 @@ void Trace::OnTransaction(int by, int cpu, int64_t gtid, int32_t state, int64_t 
        .number = state});
 }
 
-void Trace::SendMessage(MessageContext* context) {
-  const Message& message = *context->message;
+void Trace::OnMessage(const Message& message) {
   const int64_t gtid = GtidOf(message);
   const bool of_task = gtid != 0;
   Add({.ns = machine_->now_ns(),

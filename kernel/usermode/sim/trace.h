@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "kernel/usermode/core/hooks.h"
+#include "kernel/usermode/core/observer.h"
 #include "kernel/usermode/sim/agent_host.h"
 #include "kernel/usermode/sim/thread.h"
 
 namespace ghost::sim {
 
-class Trace final : public Observer, public AgentObserver, public usermode::BpfHooks {
+class Trace final : public Observer, public AgentObserver, public usermode::CoreObserver {
  public:
   // Records the last `capacity` events. `class_names`: by Thread::group.
   Trace(size_t capacity, std::vector<std::string> class_names)
@@ -41,10 +41,8 @@ class Trace final : public Observer, public AgentObserver, public usermode::BpfH
   void OnBusy(int cpu, bool busy, int64_t now_ns) override;
   void OnLog(const std::string& line, int64_t now_ns) override;
   void OnTransaction(int by, int cpu, int64_t gtid, int32_t state, int64_t now_ns) override;
-  // BpfHooks: messages as they are produced.
-  void PickNextTask(PickContext*) override {}
-  void SendMessage(MessageContext* context) override;
-  void SelectRq(SelectContext*) override {}
+  // CoreObserver:
+  void OnMessage(const Message& message) override;
 
  private:
   enum class Kind : uint8_t {
