@@ -132,10 +132,9 @@ void Programs::PickNextTask(Cpu& cpu) {
   cpu.polled_version = version_;
   const Task* next = cpu.latched;
   if (next == nullptr && !cpu.must_resched) next = cpu.current != nullptr ? cpu.current : cpu.prev;
-  const bool agent_on_rq = cpu.agent != nullptr && !cpu.agent->sleeping;
   bpf_ghost_sched context = {};
-  context.agent_on_rq = agent_on_rq;
-  context.agent_runnable = agent_on_rq && cpu.current == nullptr && (!cpu.blocked_in_run || cpu.agent_should_wake);
+  context.agent_on_rq = cpu.agent != nullptr && !cpu.agent->sleeping;
+  context.agent_runnable = cpu.current == nullptr && kernel_.scheduler.AgentWants(cpu);
   context.might_yield = cpu.other_class;
   context.must_resched = cpu.must_resched;
   context.next_gtid = next == nullptr ? 0 : static_cast<uint64_t>(next->gtid);

@@ -45,6 +45,8 @@ class Scheduler {
   void ScheduleAgent(Cpu& cpu);
   // The same without a barrier (signals).
   void UnblockAgent(Cpu& cpu);
+  // Whether there is an agent that runs when `cpu` picks.
+  bool AgentWants(const Cpu& cpu) const;
   // The agent's word gets the true barrier.
   void RefreshBarrier(Cpu& cpu);
 
@@ -75,7 +77,6 @@ class Scheduler {
   bool TakeAnswer(int* result);
 
  private:
-  bool AgentWants(const Cpu& cpu) const;
   bool CurrentMustLeave(const Cpu& cpu) const;
   void Schedule(Cpu& cpu);
   void Pick(Cpu& cpu);
