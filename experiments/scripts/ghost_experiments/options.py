@@ -11,10 +11,8 @@ def flags(options: Any) -> list[str]:
     words = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if value is None or field.metadata.get("positional"):
-            continue
-        text = str(value).lower() if isinstance(value, bool) else f"{value}"
-        words.append(f"--{field.name}={text}")
+        if value is not None:
+            words.append(f"--{field.name}={str(value).lower() if isinstance(value, bool) else value}")
     return words
 
 
@@ -25,7 +23,6 @@ def seconds(value: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class RocksdbOptions:
-    """Durations are in microseconds or seconds here, and with their unit in the flags: see command()."""
     throughput: int
     scheduler: str
     num_workers: int
@@ -37,8 +34,6 @@ class RocksdbOptions:
     ghost_wait_type: str | None = None
     get_duration: str = "10us"
     range_duration: str = "5000us"
-    get_exponential_mean: str | None = None
-    batch: int | None = None
     experiment_duration: str = "15s"
     discard_duration: str = "2s"
     ghost_qos: int | None = None
@@ -72,4 +67,3 @@ class AgentOptions:
 @dataclasses.dataclass(frozen=True)
 class GhostdOptions:
     mount: str
-    cpus: int | None = None
