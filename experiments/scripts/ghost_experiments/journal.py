@@ -6,8 +6,10 @@ dead as well, the next run, or --restore. Undoing twice does no harm.
 
 Its place is tmpfs where there is one: what a run changes does not outlive a boot either.
 """
+import contextlib
 import errno
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -22,6 +24,7 @@ from . import procfs
 from .errors import PERMISSION, ExperimentError
 from .files import write_text
 
+SUFFIX = ".journal"
 GENTLE_S = 10.0  # how long ghostd may take to let everybody go
 LOOK_S = 0.02    # how often a state is looked at that announces itself to nobody
 
@@ -42,7 +45,7 @@ class Journal:
     def __init__(self, directory: str | None = None):
         directory = directory or state_directory()
         self.run_id = uuid.uuid4().hex[:12]
-        self.path = os.path.join(directory, self.run_id + ".journal")
+        self.path = os.path.join(directory, self.run_id + SUFFIX)
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             self._file: TextIO = open(self.path + ".new", "x", encoding="utf-8")
@@ -201,6 +204,10 @@ def undo_file(path: str) -> list[str]:
     return complaints
 
 
+def _journals(directory: str) -> list[str]:
+    return sorted(glob.glob(os.path.join(glob.escape(directory), "*" + SUFFIX)))
+
+
 def undo_dead_runs(directory: str | None = None, wait: bool = False) -> list[str]:
     """Undoes what runs left whose script and guardian were killed. Returns their ids.
 
@@ -208,18 +215,14 @@ def undo_dead_runs(directory: str | None = None, wait: bool = False) -> list[str
     """
     directory = directory or state_directory()
     undone = []
-    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
-    for name in names:
-        path = os.path.join(directory, name)
-        if not name.endswith(".journal"):
-            continue
+    for path in _journals(directory):
         try:
             with open(path, encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.exists(path):
                     for complaint in undo_file(path):
                         print(f"cannot restore {complaint}", file=sys.stderr)
-                    undone.append(name.partition(".")[0])
+                    undone.append(os.path.basename(path).removesuffix(SUFFIX))
         except BlockingIOError:  # it lives, or its guardian is about it
             continue
         except FileNotFoundError:
@@ -232,12 +235,9 @@ def undo_dead_runs(directory: str | None = None, wait: bool = False) -> list[str
 def _entries_of_runs(directory: str) -> list[list[dict[str, Any]]]:
     """Of every journal that is there."""
     found = []
-    for name in os.listdir(directory) if os.path.isdir(directory) else []:
-        if name.endswith(".journal"):
-            try:
-                found.append(read(os.path.join(directory, name)))
-            except FileNotFoundError:
-                continue
+    for path in _journals(directory):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(read(path))
     return [entries for entries in found if entries]
 
 
