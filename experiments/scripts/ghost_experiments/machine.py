@@ -6,19 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import settings
+from .files import read_text
 from .programs import ROOT
 from .topology import Topology, format_cpu_list
 
 
 def _first(path: str, prefix: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                if line.startswith(prefix):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return ""
+    lines = (line for line in read_text(path).splitlines() if line.startswith(prefix))
+    return next(lines, "").partition(":")[2].strip()
 
 
 def git_version(directory: str = ROOT) -> str:

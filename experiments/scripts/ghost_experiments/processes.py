@@ -141,6 +141,7 @@ class Processes:
             os.close(descriptor)
             child.process.wait()
             child.ended = True
+            self._drain(child)
             return
         data = os.read(descriptor, 1 << 16)
         if data:
@@ -172,8 +173,6 @@ class Processes:
                 child, what = key.data
                 if key.fd in self._selector.get_map():
                     self._handle(child, what, key.fd)
-                if what == "end":
-                    self._drain(child)
             tick()
         return True
 

@@ -143,8 +143,8 @@ class Runner:
             "rocksdb": data, "antagonist": batch_data,
             "cost": costs(before, after, elapsed_s, data["achieved_per_s"]),
             "sanity": sanity.complaints(data),
-            "commands": [[os.path.basename(word) if index == 0 else word for index, word in enumerate(words)]
-                         for words in [child.process.args for child in [*watched, rocksdb]]],
+            "commands": [[os.path.basename(program), *words]
+                         for program, *words in (child.process.args for child in [*watched, rocksdb])],
         }
 
     def _start_rocksdb(self, system: str, load: int, probe_s: float | None, ghostfs: str | None,
