@@ -7,11 +7,12 @@ once it is ready, $FAKE_REFUSES one that may not run.
 """
 import json
 import os
+import shutil
 import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), ".."))
-from ghost_experiments import samples  # noqa: E402  pylint: disable=wrong-import-position
+from ghost_experiments import files, samples  # noqa: E402  pylint: disable=wrong-import-position
 
 LIFE_S = 60  # of one that nobody ends
 NAME = os.path.basename(sys.argv[0])
@@ -24,7 +25,8 @@ def seconds(text: str) -> float:
 
 def ready(stream, line: str) -> None:
     if os.environ.get("FAKE_REFUSES") == NAME:
-        sys.exit(print(f"{NAME}: not allowed\nhint: be root", file=sys.stderr) or 4)
+        print(f"{NAME}: not allowed\nhint: be root", file=sys.stderr)
+        sys.exit(4)
     print(line, file=stream, flush=True)
     if os.environ.get("FAKE_DIES") == NAME:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -39,14 +41,10 @@ def ghostd() -> None:
     mount = FLAGS["mount"]
     os.makedirs(os.path.join(mount, "enclave_1"))
     for path in ("version", "enclave_1/ctl"):
-        with open(os.path.join(mount, path), "w", encoding="ascii") as file:
-            file.write("91\n")
+        files.write_text(os.path.join(mount, path), "91\n")
     ready(sys.stdout, f"ghostd: serving {mount}")
     stop_or(LIFE_S)
-    for path in ("version", "enclave_1/ctl"):
-        os.unlink(os.path.join(mount, path))
-    os.rmdir(os.path.join(mount, "enclave_1"))
-    os.rmdir(mount)
+    shutil.rmtree(mount)
 
 
 def agent() -> None:

@@ -35,9 +35,7 @@ class RunCase(unittest.TestCase):
         return process
 
     def run_script(self, *words, **variables):
-        process = self.start(*words, **variables)
-        out, err = process.communicate(timeout=DEADLINE_S * 2)
-        return process.returncode, out, err
+        return self.end_of(self.start(*words, **variables), DEADLINE_S * 2)
 
     def whole(self, *words, **variables):
         return self.run_script(*words, "--scale", "auto", "--duration", "10s", "--output", self.output, "--no_report",
@@ -83,6 +81,7 @@ class RunCase(unittest.TestCase):
         self.assertTrue(journal.wait_until(at_work, DEADLINE_S), (self.roles(), process.poll()))
         return process
 
-    def end_of(self, process):
-        out, err = process.communicate(timeout=DEADLINE_S)
+    @staticmethod
+    def end_of(process, seconds=DEADLINE_S):
+        out, err = process.communicate(timeout=seconds)
         return process.returncode, out, err
