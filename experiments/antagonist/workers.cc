@@ -1,7 +1,5 @@
 #include "experiments/antagonist/workers.h"
 
-#include <errno.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -10,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "experiments/antagonist/soak_budget.h"
-#include "lib/base/cpu_set.h"
+#include "experiments/common/cpu_plan.h"
 #include "lib/base/poll_until.h"
 #include "lib/base/status.h"
 #include "lib/base/time.h"
@@ -66,11 +64,7 @@ absl::Status AntagonistWorkers::StartOne(int index) {
   if (ghost()) {
     hints_->SetThread(index, /*wcid=*/0, tid);
   } else if (!options_.cpus.empty()) {
-    const int cpu = options_.cpus[index % options_.cpus.size()];
-    const cpu_set_t cpus = CpuSet{cpu}.ToCpuSetT();
-    if (sched_setaffinity(tid, sizeof(cpus), &cpus) != 0) {
-      return ErrnoStatus(errno, absl::StrCat("pinning worker ", index, " to CPU ", cpu));
-    }
+    return PinTo(options_.cpus[index % options_.cpus.size()], tid);
   }
   return absl::OkStatus();
 }

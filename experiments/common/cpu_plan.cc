@@ -153,10 +153,10 @@ absl::StatusOr<CpuSet> ParseCpuFlag(const Topology& topology, const CpuSet& usab
                   absl::StrCat("its affinity or its cgroup leaves it CPUs ", ToCpuList(usable)));
 }
 
-absl::Status PinTo(int cpu) {
+absl::Status PinTo(int cpu, pid_t tid) {
   if (cpu == CpuPlan::kAnyCpu) return absl::OkStatus();
   const cpu_set_t mask = CpuSet({cpu}).ToCpuSetT();
-  if (sched_setaffinity(0, sizeof(mask), &mask) == 0) return absl::OkStatus();
+  if (sched_setaffinity(tid, sizeof(mask), &mask) == 0) return absl::OkStatus();
   return ErrnoStatus(errno, absl::StrCat("pinning a thread to CPU ", cpu));
 }
 

@@ -12,6 +12,8 @@
 #ifndef GHOST_EXPERIMENTS_COMMON_CPU_PLAN_H_
 #define GHOST_EXPERIMENTS_COMMON_CPU_PLAN_H_
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -58,8 +60,8 @@ absl::StatusOr<CpuSet> UsableCpus();
 absl::StatusOr<CpuSet> ParseCpuFlag(const Topology& topology, const CpuSet& usable, absl::string_view flag,
                                     absl::string_view list);
 
-// Pins the calling thread; kAnyCpu leaves it as it is.
-absl::Status PinTo(int cpu);
+// Pins a thread, 0: the calling one; kAnyCpu leaves it as it is.
+absl::Status PinTo(int cpu, pid_t tid = 0);
 
 }  // namespace ghost
 

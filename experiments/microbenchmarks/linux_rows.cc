@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "lib/base/cpu_set.h"
+#include "experiments/common/cpu_plan.h"
 #include "lib/base/futex.h"
 #include "lib/base/status.h"
 #include "lib/base/time.h"
@@ -21,12 +21,6 @@ namespace ghost {
 namespace {
 
 constexpr int kBatch = 100;
-
-absl::Status Pin(int cpu) {
-  const cpu_set_t cpus = CpuSet{cpu}.ToCpuSetT();
-  if (sched_setaffinity(0, sizeof(cpus), &cpus) == 0) return absl::OkStatus();
-  return ErrnoStatus(errno, absl::StrCat("pinning a thread to CPU ", cpu));
-}
 
 // Calls `batch` again and again, and divides what each call took by `per_batch`.
 Latencies TakeTime(int64_t rounds, int64_t per_batch, const std::function<void()>& batch) {
@@ -60,7 +54,7 @@ absl::StatusOr<Latencies> MeasureSyscall(int cpu, int64_t rounds) {
   absl::Status status;
   Latencies latencies;
   std::thread([&] {
-    status = Pin(cpu);
+    status = PinTo(cpu);
     if (!status.ok()) return;
     latencies = TakeTime(rounds, kBatch, [] {
       for (int i = 0; i < kBatch; ++i) syscall(SYS_getppid);
@@ -76,7 +70,7 @@ absl::StatusOr<Latencies> MeasurePthreadSwitch(int cpu, int64_t rounds) {
   Latencies latencies;
   int64_t switches = 0;
   std::thread first([&] {
-    statuses[0] = Pin(cpu);
+    statuses[0] = PinTo(cpu);
     if (statuses[0].ok()) statuses[0] = BecomeFifo();
     if (!statuses[0].ok()) return;
     std::thread second([&] {  // of the same class, on the same CPU, by inheritance
@@ -109,7 +103,7 @@ absl::StatusOr<Latencies> MeasureCfsSwitch(int cpu, int64_t rounds) {
     FutexWake(turn, 1);
   };
   std::thread first([&] {
-    status = Pin(cpu);
+    status = PinTo(cpu);
     if (!status.ok()) return;
     std::thread second([&] {
       for (;;) {

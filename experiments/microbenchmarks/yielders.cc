@@ -1,6 +1,5 @@
 #include "experiments/microbenchmarks/yielders.h"
 
-#include <errno.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -9,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "lib/base/cpu_set.h"
+#include "experiments/common/cpu_plan.h"
 #include "lib/base/notification.h"
 #include "lib/base/poll_until.h"
 #include "lib/base/status.h"
@@ -59,10 +58,7 @@ class Run {
                              GhostThread::Start(who, options_.enclave, [this, i] { Loop(&progress_[i]); }));
       threads_.push_back(std::move(thread));
       if (!options_.enclave.empty() || options_.cpus.empty()) continue;
-      const cpu_set_t cpus = CpuSet{options_.cpus[i % options_.cpus.size()]}.ToCpuSetT();
-      if (sched_setaffinity(threads_.back()->tid(), sizeof(cpus), &cpus) != 0) {
-        return ErrnoStatus(errno, "pinning a thread");
-      }
+      GHOST_RETURN_IF_ERROR(PinTo(options_.cpus[i % options_.cpus.size()], threads_.back()->tid()));
     }
     return absl::OkStatus();
   }
