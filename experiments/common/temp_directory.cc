@@ -6,7 +6,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -18,8 +18,10 @@ namespace ghost {
 namespace {
 
 // The child: makes the directory, says its path (or nothing, if it can't be made), and removes it when nobody has the
-// other end of `pipe` any more. It makes it itself, so that there is never one without somebody to remove it.
-[[noreturn]] void KeepDirectory(std::string path, int pipe, int answer) {
+// other end of `pipe` any more. It makes it itself, so that there is never one without somebody to remove it. Returns
+// an errno value.
+int KeepDirectory(std::string path, int pipe, int answer) {
+  prctl(PR_SET_PDEATHSIG, 0);  // a ChildProcess dies with its parent
   setsid();
   sigset_t all;
   sigfillset(&all);
@@ -28,14 +30,14 @@ namespace {
   dup2(pipe, STDIN_FILENO);
   dup2(answer, STDOUT_FILENO);
   close_range(STDERR_FILENO, ~0U, 0);
-  if (chdir("/") != 0 || mkdtemp(path.data()) == nullptr) _exit(errno);
+  if (chdir("/") != 0 || mkdtemp(path.data()) == nullptr) return errno;
   const bool said = write(STDOUT_FILENO, path.data(), path.size()) == static_cast<ssize_t>(path.size());
   close(STDOUT_FILENO);
   char byte;
   while (said && read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR) continue;
   std::error_code error;
   std::filesystem::remove_all(path, error);
-  _exit(error.value());
+  return error.value();
 }
 
 // What the child says, until it closes its end.
@@ -48,12 +50,6 @@ std::string ReadAnswer(int fd) {
     if (size <= 0) return answer;
     answer.append(buffer, static_cast<size_t>(size));
   }
-}
-
-int WaitFor(pid_t child) {
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
 }
 
 }  // namespace
@@ -73,19 +69,22 @@ absl::StatusOr<TempDirectory> TempDirectory::Make(absl::string_view name) {
   ScopedFd life_read(life[0]), life_write(life[1]);
   if (pipe2(answer, O_CLOEXEC) != 0) return failed(errno);
   ScopedFd answer_read(answer[0]), answer_write(answer[1]);
-  const pid_t child = fork();
-  if (child < 0) return failed(errno);
-  if (child == 0) KeepDirectory(pattern, life_read.get(), answer_write.get());
+  absl::StatusOr<ChildProcess> remover =
+      ChildProcess::Fork([&] { return KeepDirectory(pattern, life_read.get(), answer_write.get()); });
+  if (!remover.ok()) return failed(ErrnoOf(remover.status()));
   answer_write.reset();
   std::string path = ReadAnswer(answer_read.get());
-  if (path.empty()) return failed(WaitFor(child));
-  return TempDirectory(std::move(path), child, std::move(life_write));
+  if (path.empty()) {
+    const ExitState state = remover->Wait();
+    return failed(state.signal == 0 ? state.code : ECHILD);
+  }
+  return TempDirectory(std::move(path), *std::move(remover), std::move(life_write));
 }
 
 TempDirectory::~TempDirectory() {
-  if (remover_ < 0) return;
+  if (!pipe_.valid()) return;  // moved from
   pipe_.reset();
-  WaitFor(remover_);
+  remover_.Wait();
 }
 
 }  // namespace ghost

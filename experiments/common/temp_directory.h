@@ -7,14 +7,13 @@
 #ifndef GHOST_EXPERIMENTS_COMMON_TEMP_DIRECTORY_H_
 #define GHOST_EXPERIMENTS_COMMON_TEMP_DIRECTORY_H_
 
-#include <sys/types.h>
-
 #include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/file.h"
+#include "lib/base/process.h"
 
 namespace ghost {
 
@@ -25,8 +24,7 @@ class TempDirectory {
 
   // Removes it with all that is in it, and waits until that is done.
   ~TempDirectory();
-  TempDirectory(TempDirectory&& other) noexcept
-      : path_(std::move(other.path_)), remover_(std::exchange(other.remover_, -1)), pipe_(std::move(other.pipe_)) {}
+  TempDirectory(TempDirectory&&) noexcept = default;
   TempDirectory& operator=(TempDirectory&&) = delete;
   TempDirectory(const TempDirectory&) = delete;
   TempDirectory& operator=(const TempDirectory&) = delete;
@@ -34,11 +32,11 @@ class TempDirectory {
   const std::string& path() const { return path_; }
 
  private:
-  TempDirectory(std::string path, pid_t remover, ScopedFd pipe)
-      : path_(std::move(path)), remover_(remover), pipe_(std::move(pipe)) {}
+  TempDirectory(std::string path, ChildProcess remover, ScopedFd pipe)
+      : path_(std::move(path)), remover_(std::move(remover)), pipe_(std::move(pipe)) {}
 
   std::string path_;
-  pid_t remover_;  // -1: moved from
+  ChildProcess remover_;
   ScopedFd pipe_;  // its closing is the order to remove
 };
 
