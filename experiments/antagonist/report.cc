@@ -8,6 +8,23 @@
 #include "nlohmann/json.hpp"
 
 namespace ghost {
+namespace {
+
+// A row for each worker, and one that is named `total`.
+Table ToTable(const AntagonistReport& report, const std::vector<std::string>& columns, const std::string& total,
+              int decimals) {
+  Table table(columns);
+  const auto add = [&](const std::string& who, int64_t run_ns, double share) {
+    table.AddRow({who, absl::StrCat(run_ns), absl::StrFormat("%.*f", decimals, share)});
+  };
+  for (size_t i = 0; i < report.run_duration_ns.size(); ++i) {
+    add(absl::StrCat(i), report.run_duration_ns[i], report.ShareOf(report.run_duration_ns[i]));
+  }
+  add(total, report.TotalNs(), report.TotalShare());
+  return table;
+}
+
+}  // namespace
 
 double AntagonistReport::ShareOf(int64_t run_ns) const {
   return duration_ns <= 0 ? 0 : static_cast<double>(run_ns) / static_cast<double>(duration_ns);
@@ -22,23 +39,11 @@ double AntagonistReport::TotalShare() const {
 }
 
 std::string AntagonistReport::Pretty() const {
-  Table table({"Worker", "Run Duration (ns)", "Work Share"});
-  for (size_t i = 0; i < run_duration_ns.size(); ++i) {
-    table.AddRow(
-        {absl::StrCat(i), absl::StrCat(run_duration_ns[i]), absl::StrFormat("%.4f", ShareOf(run_duration_ns[i]))});
-  }
-  table.AddRow({"Total", absl::StrCat(TotalNs()), absl::StrFormat("%.4f", TotalShare())});
-  return table.ToPretty();
+  return ToTable(*this, {"Worker", "Run Duration (ns)", "Work Share"}, "Total", /*decimals=*/4).ToPretty();
 }
 
 std::string AntagonistReport::Csv() const {
-  Table table({"worker", "run_duration_ns", "work_share"});
-  for (size_t i = 0; i < run_duration_ns.size(); ++i) {
-    table.AddRow(
-        {absl::StrCat(i), absl::StrCat(run_duration_ns[i]), absl::StrFormat("%.6f", ShareOf(run_duration_ns[i]))});
-  }
-  table.AddRow({"total", absl::StrCat(TotalNs()), absl::StrFormat("%.6f", TotalShare())});
-  return table.ToCsv();
+  return ToTable(*this, {"worker", "run_duration_ns", "work_share"}, "total", /*decimals=*/6).ToCsv();
 }
 
 std::string AntagonistReport::Json() const {
