@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iostream>
 #include <string>
 #include <vector>
 
@@ -128,13 +127,6 @@ void Wait(SignalFd* signals, Time end) {
   while (signals->Next().has_value()) continue;
   const sigset_t mask = SignalSet({SIGINT, SIGTERM});
   sigprocmask(SIG_UNBLOCK, &mask, nullptr);
-}
-
-void Print(PrintFormat format, const AntagonistReport& report) {
-  std::cout << (format == PrintFormat::kJson  ? report.Json()
-                : format == PrintFormat::kCsv ? report.Csv()
-                                              : report.Pretty())
-            << std::flush;
 }
 
 absl::Status Main(const Settings& settings, SignalFd* signals) {

@@ -19,7 +19,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -177,11 +176,7 @@ absl::StatusOr<Table3> Measure(int interrupt) {
 absl::Status Main(int interrupt) {
   GHOST_RETURN_IF_ERROR(CheckFlags());
   GHOST_ASSIGN_OR_RETURN(const Table3 table, Measure(interrupt));
-  const PrintFormat format = absl::GetFlag(FLAGS_print_format);
-  std::cout << (format == PrintFormat::kJson  ? table.Json()
-                : format == PrintFormat::kCsv ? table.Csv()
-                                              : table.Pretty())
-            << std::flush;
+  Print(absl::GetFlag(FLAGS_print_format), table);
   return absl::OkStatus();
 }
 
