@@ -23,6 +23,7 @@
 #include "experiments/antagonist/workers.h"
 #include "experiments/common/cpu_plan.h"
 #include "experiments/common/print_format.h"
+#include "experiments/common/scheduler_flag.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/file.h"
 #include "lib/base/signals.h"
@@ -38,7 +39,7 @@ ABSL_FLAG(double, work_share, 1.0, "The share of each 100 us that a thread compu
 ABSL_FLAG(int, num_threads, 0, "How many threads; 0: one for each CPU (ghost: of the enclave, but one of several).");
 ABSL_FLAG(std::string, cpus, "", "cfs: the CPUs, such as 10-17; thread i is pinned to the i-th. Empty: all.");
 ABSL_FLAG(absl::Duration, experiment_duration, absl::InfiniteDuration(), "For how long; inf: until a signal ends it.");
-ABSL_FLAG(std::string, scheduler, "cfs", "Who schedules the threads: cfs or ghost.");
+ABSL_FLAG(ghost::Scheduler, scheduler, ghost::Scheduler::kCfs, "Who schedules the threads: cfs or ghost.");
 ABSL_FLAG(uint32_t, ghost_qos, 2, "ghost: their quality of service in the PrioTable; higher is more urgent.");
 
 namespace ghost {
@@ -50,7 +51,7 @@ constexpr int kMaxThreads = 4096;
 struct Settings {
   AntagonistWorkers::Options workers;
   PrintFormat format = PrintFormat::kPretty;
-  std::string scheduler;
+  Scheduler scheduler = Scheduler::kCfs;
   absl::Duration duration;
 };
 
@@ -97,12 +98,9 @@ absl::StatusOr<Settings> ReadFlags() {
   Settings settings;
   settings.format = absl::GetFlag(FLAGS_print_format);
   settings.scheduler = absl::GetFlag(FLAGS_scheduler);
-  if (settings.scheduler != "cfs" && settings.scheduler != "ghost") {
-    return Usage(absl::StrCat("--scheduler ", settings.scheduler, ": unknown"), "cfs or ghost");
-  }
   GHOST_RETURN_IF_ERROR(ReadNumbers(&settings));
   AntagonistWorkers::Options& workers = settings.workers;
-  if (settings.scheduler == "cfs") {
+  if (settings.scheduler == Scheduler::kCfs) {
     GHOST_ASSIGN_OR_RETURN(workers.cpus, CpusForCfs());
     if (workers.count == 0) workers.count = static_cast<int>(workers.cpus.size());
     return settings;
@@ -132,7 +130,8 @@ void Wait(SignalFd* signals, Time end) {
 absl::Status Main(const Settings& settings, SignalFd* signals) {
   AntagonistWorkers workers(settings.workers);
   const absl::Status started = workers.Start();
-  AntagonistReport report = {.scheduler = settings.scheduler, .work_share = settings.workers.work_share};
+  AntagonistReport report = {.scheduler = AbslUnparseFlag(settings.scheduler),
+                             .work_share = settings.workers.work_share};
   if (started.ok()) {
     SayReady(kName, settings.format);
     const std::vector<int64_t> before = workers.CpuTimes();

@@ -9,7 +9,6 @@
 namespace ghost {
 namespace {
 
-constexpr std::pair<const char*, Scheduler> kSchedulers[] = {{"cfs", Scheduler::kCfs}, {"ghost", Scheduler::kGhost}};
 constexpr std::pair<const char*, CfsWaitType> kCfsWaitTypes[] = {{"spin", CfsWaitType::kSpin},
                                                                  {"futex", CfsWaitType::kFutex}};
 constexpr std::pair<const char*, GhostWaitType> kGhostWaitTypes[] = {{"prio_table", GhostWaitType::kPrioTable},
@@ -89,9 +88,6 @@ std::string Text(Enum value) {
 
 }  // namespace
 
-bool AbslParseFlag(absl::string_view text, Scheduler* value, std::string* error) {
-  return ParseWord(kSchedulers, text, value, error);
-}
 bool AbslParseFlag(absl::string_view text, CfsWaitType* value, std::string* error) {
   return ParseWord(kCfsWaitTypes, text, value, error);
 }
@@ -101,7 +97,6 @@ bool AbslParseFlag(absl::string_view text, GhostWaitType* value, std::string* er
 bool AbslParseFlag(absl::string_view text, GeneratorWait* value, std::string* error) {
   return ParseWord(kGeneratorWaits, text, value, error);
 }
-std::string AbslUnparseFlag(Scheduler value) { return WordOf(kSchedulers, value); }
 std::string AbslUnparseFlag(CfsWaitType value) { return WordOf(kCfsWaitTypes, value); }
 std::string AbslUnparseFlag(GhostWaitType value) { return WordOf(kGhostWaitTypes, value); }
 std::string AbslUnparseFlag(GeneratorWait value) { return WordOf(kGeneratorWaits, value); }

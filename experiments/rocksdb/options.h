@@ -14,10 +14,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "experiments/common/print_format.h"
+#include "experiments/common/scheduler_flag.h"
 
 namespace ghost {
 
-enum class Scheduler { kCfs, kGhost };
 enum class CfsWaitType { kSpin, kFutex };
 enum class GhostWaitType { kPrioTable, kFutex };
 enum class GeneratorWait {
@@ -26,11 +26,9 @@ enum class GeneratorWait {
   kSleep,
 };
 
-bool AbslParseFlag(absl::string_view text, Scheduler* value, std::string* error);
 bool AbslParseFlag(absl::string_view text, CfsWaitType* value, std::string* error);
 bool AbslParseFlag(absl::string_view text, GhostWaitType* value, std::string* error);
 bool AbslParseFlag(absl::string_view text, GeneratorWait* value, std::string* error);
-std::string AbslUnparseFlag(Scheduler value);
 std::string AbslUnparseFlag(CfsWaitType value);
 std::string AbslUnparseFlag(GhostWaitType value);
 std::string AbslUnparseFlag(GeneratorWait value);
