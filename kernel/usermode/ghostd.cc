@@ -209,7 +209,7 @@ class Ghostd {
     core.gid = getegid();
     if (absl::GetFlag(FLAGS_check)) checker_ = std::make_unique<InvariantChecker>(driver_.get(), CheckerOptions());
     core_ = std::make_unique<Core>(core, checker_ != nullptr ? static_cast<Driver*>(checker_.get()) : driver_.get());
-    core_->AddObserver(checker_.get());
+    if (checker_ != nullptr) core_->AddObserver(checker_.get());
     core_->SetBpfLoader(&bpf_host_.emplace(settings.cpus, [this](const std::string& line) { driver_->Log(line); }));
     GHOST_RETURN_IF_ERROR(Serve(settings.mount));
     if (RaisePriority()) server_->ObserveIoctls([this](Tid tid) { follower_.OnRequest(tid); });
