@@ -13,30 +13,18 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernel/ghost_uapi_bpf.h"
 #include "kernel/usermode/core/dialect.h"
 #include "lib/base/poll_until.h"
 #include "lib/base/status.h"
 #include "lib/bpf/libbpf_log.h"
+#include "lib/bpf/sections.h"
 
 namespace ghost {
 namespace {
-
-// The sections of third_party/bpf/ghost.bpf.h.
-struct Section {
-  const char* name;
-  uint32_t type;
-  uint32_t attach_type;
-  uint32_t since;  // ABI
-};
-constexpr Section kSections[] = {
-    {"ghost_sched/pnt", BPF_PROG_TYPE_GHOST_SCHED, BPF_GHOST_SCHED_PNT, 0},
-    {"ghost_msg/msg_send", BPF_PROG_TYPE_GHOST_MSG, BPF_GHOST_MSG_SEND, 0},
-    {"ghost_select_rq/select_rq", BPF_PROG_TYPE_GHOST_SELECT_RQ, BPF_GHOST_SELECT_RQ, 83},
-};
 
 bool IsUserMode(const std::string& enclave) {
   struct statfs status;
@@ -84,23 +72,17 @@ absl::Status BpfPrograms::Open(const BpfObjectFile& file) {
   if (object_ == nullptr) return LoadError(errno, log.text());
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object_) {
-    const std::string section = bpf_program__section_name(program);
-    for (const Section& known : kSections) {
-      if (section != known.name) continue;
-      if (!user_mode_ && abi_.number < known.since) {
-        bpf_program__set_autoload(program, false);
-        continue;
-      }
-      const uint32_t attach_type = known.attach_type | abi_.number << 16;
-      if (user_mode_) {
-        bpf_program__set_type(program, BPF_PROG_TYPE_SYSCALL);
-        bpf_program__set_flags(program, BPF_F_SLEEPABLE);
-      } else {
-        bpf_program__set_type(program, static_cast<bpf_prog_type>(known.type));
-        bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(attach_type));
-      }
-      programs_.push_back({program, attach_type});
+    const std::optional<BpfProgramKind> kind =
+        KindOfBpfProgram(bpf_program__section_name(program), abi_.number, user_mode_);
+    if (!kind.has_value()) continue;
+    if (!kind->loaded) {
+      bpf_program__set_autoload(program, false);
+      continue;
     }
+    bpf_program__set_type(program, static_cast<bpf_prog_type>(kind->type));
+    bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(kind->expected_attach_type));
+    bpf_program__set_flags(program, kind->flags);
+    programs_.push_back({program, kind->attach_type});
   }
   if (bpf_object__load(object_) != 0) return LoadError(errno, log.text());
   return absl::OkStatus();

@@ -128,3 +128,10 @@ needs_machine
 vm 0 --timeout 600 -- env BIN="$BIN" bash tests/vm/tools_set.sh
 cat "$T/vm.out" "$T/vm.err"
 t_pass
+
+t_begin "every BPF program passes the verifier of Debian's kernel"
+needs_machine
+vm 0 -- tests/bpf/load_objects third_party/bpf
+cat "$T/vm.out"
+grep -q " 0 not for this kernel$" "$T/vm.out" || t_fail "some are left out"
+t_pass
