@@ -92,6 +92,33 @@ class AffinityGroups {
     return first;
   }
 
+  // Visits those who wait in the order of before(a, b), until visit(task) says false. first(group) and next(group,
+  // task) give pointers to the tasks of a group's queue, in order; null at its end. O(groups) for each task.
+  template <typename First, typename Next, typename Before, typename Visit>
+  void VisitInOrder(First first, Next next, Before before, Visit visit) const {
+    struct Head {
+      int group;
+      decltype(first(0)) task;
+    };
+    std::array<Head, kShared + CpuSet::kMaxCpus> heads;
+    int count = 0;
+    for (uint64_t groups = waiting_ & ~(uint64_t{1} << kPinned); groups != 0; groups &= groups - 1) {
+      const int group = LowestBit(groups);
+      heads[count++] = {group, first(group)};
+    }
+    for (int cpu : pinned_) heads[count++] = {kShared + cpu, first(kShared + cpu)};
+    while (count > 0) {
+      int least = 0;
+      for (int i = 1; i < count; ++i) {
+        if (before(*heads[i].task, *heads[least].task)) least = i;
+      }
+      Head& head = heads[least];
+      if (!visit(*head.task)) return;
+      head.task = next(head.group, head.task);
+      if (head.task == nullptr) head = heads[--count];
+    }
+  }
+
   // Calls offer(cpu) for each CPU of `idle` that a waiting task may run on, until nobody waits. Those that only
   // group 0 can use come first: so it leaves the others to tasks that have less choice. `offer` may take CPUs out of
   // the set, and may be shown one that it has taken out. O(idle CPUs).

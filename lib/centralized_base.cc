@@ -36,20 +36,42 @@ absl::Status CentralizedBase::PrepareQueues() {
                         absl::StrCat("cpu ", global_cpu(), " cannot be the global CPU: it is not in the enclave")),
                     absl::StrCat("one of ", ToCpuList(cpus())));
   }
+  if (PntPrograms* pnt = options().pnt.get(); pnt != nullptr) {
+    if (!shows_waiting()) return absl::InvalidArgumentError("this policy does not say who waits: it can't have --pnt");
+    GHOST_RETURN_IF_ERROR(pnt->Load(*enclave()));
+    ring_ = std::make_unique<PntRing>(pnt->memory(), cpus(), *topology_);
+  }
   GHOST_RETURN_IF_ERROR(timer_.Create(&enclave()->kernel()));
   GHOST_ASSIGN_OR_RETURN(queue_, enclave()->CreateChannel(options().queue_elements, kNumaNode, CpuSet({global_cpu()})));
   return absl::OkStatus();
 }
 
 absl::Status CentralizedBase::ConfigureEnclave() {
+  if (ring_ != nullptr) {
+    GHOST_RETURN_IF_ERROR(options().pnt->Attach(*enclave()));
+    ring_->Activate(global_cpu());
+  }
   // Older kernels say it in the agents' status words only.
   if (!enclave()->abi().cpu_availability) return absl::OkStatus();
   return enclave()->SetTunable("deliver_cpu_availability", true);
 }
 
+// Nobody takes tasks any more before agents end, and the programs have gone before a successor's come.
+void CentralizedBase::Stop() {
+  if (ring_ != nullptr) ring_->Deactivate();
+  RuntimeBase::Stop();
+  if (ring_ != nullptr) options().pnt->Detach();
+}
+
 RuntimeCounters CentralizedBase::Counters(int cpu) const {
   RuntimeCounters result = RuntimeBase::Counters(cpu);
   if (cpu != global_cpu()) return result;
+  if (ring_ != nullptr) {
+    result.ring_published = ring_->published();
+    result.ring_taken = ring_->taken();
+    result.ring_revoked = ring_->revoked();
+    result.ring_failed = ring_->failed();
+  }
   result.tasks = static_cast<uint64_t>(tasks_.value());
   result.runnable = static_cast<uint64_t>(runnable_.value());
   return result;

@@ -29,6 +29,7 @@
 #include "lib/channel.h"
 #include "lib/cpu_timer.h"
 #include "lib/loop_meter.h"
+#include "lib/pnt_ring.h"
 #include "lib/runtime_base.h"
 #include "lib/topology.h"
 #include "lib/tunable.h"
@@ -46,6 +47,7 @@ class CentralizedBase : public RuntimeBase {
   // The global agent's loop.
   const LoopMeter& loop_meter() const { return loop_meter_; }
 
+  void Stop() override;
   RuntimeCounters Counters(int cpu) const override;
   int64_t CountTasks() const override { return tasks_.value(); }
 
@@ -62,6 +64,9 @@ class CentralizedBase : public RuntimeBase {
   Cpu* cpu_base(int cpu) const override = 0;
   Channel& queue() { return queue_; }
   const std::shared_ptr<const Topology>& shared_topology() const { return topology_; }
+  PntRing* ring() const { return ring_.get(); }  // null: CPUs take no tasks by themselves
+  // Whether the policy says who waits.
+  virtual bool shows_waiting() const = 0;
 
   // A step of the agent of a CPU that is not the global one: it sleeps until it is pinged, or becomes an heir.
   StepResult SatelliteStep(Cpu& c, Time now);
@@ -116,6 +121,7 @@ class CentralizedBase : public RuntimeBase {
 
   const std::shared_ptr<const Topology> topology_;
   Tunable idle_poll_;
+  std::unique_ptr<PntRing> ring_;
   Channel queue_;
   std::atomic<int> global_cpu_;
   std::atomic<int> offer_{kNobody};

@@ -13,12 +13,12 @@ template <typename Policy>
   group_.Clear();
   failures_.clear();
   for (int cpu : plan_.planned_cpus()) {
-    // Where no message says that a CPU was taken, its agent's status word does.
-    if (looks_at_words_ && !cpus_[cpu]->agent_word.cpu_available()) [[unlikely]] {
-      if constexpr (kAsynchronous) failures_.push_back({cpu, Outcome::kCpuUnavailable});
+    if (!careful_) [[likely]] {
+      Open(*cpus_[cpu], now, 0);
+    } else if (!OpenCarefully(*cpus_[cpu], now)) {
+      if constexpr (kAsynchronous) failures_.push_back({cpu, cpus_[cpu]->refused});
       continue;
     }
-    Open(*cpus_[cpu], now);
     group_.Add(cpu);
   }
   if (const int result = group_.empty() ? 0 : group_.Submit(); result < 0) [[unlikely]] {
@@ -27,15 +27,15 @@ template <typename Policy>
   }
   if constexpr (!kAsynchronous) {
     for (int cpu : plan_.planned_cpus()) {
-      const bool opened = !looks_at_words_ || group_.Contains(cpu);
-      Conclude(c, cpu, opened ? cpus_[cpu]->request->Finish() : Outcome::kCpuUnavailable, now);
+      const bool opened = !careful_ || group_.Contains(cpu);
+      Conclude(c, cpu, opened ? cpus_[cpu]->request->Finish() : cpus_[cpu]->refused, now);
     }
   }
   return failures_.empty() || ConcludeFailures(c, now);
 }
 
 template <typename Policy>
-[[gnu::always_inline]] inline void CentralizedRuntime<Policy>::Open(CpuState& on, Time now) {
+[[gnu::always_inline]] inline void CentralizedRuntime<Policy>::Open(CpuState& on, Time now, uint16_t run_flags) {
   Task* task = plan_.planned(on.cpu);
   constexpr uint8_t kCommitFlags = kAsynchronous ? 0 : COMMIT_AT_TXN_COMMIT;
   if (task == nullptr) {
@@ -43,7 +43,8 @@ template <typename Policy>
   } else {
     // The agent's barrier counts for an agent's own CPU only: Plan::Assign has seen that no message of the task is
     // unread, and the kernel sees whether one has come since.
-    on.request->Open({.gtid = task->gtid_, .task_barrier = task->seqnum_, .commit_flags = kCommitFlags});
+    on.request->Open(
+        {.gtid = task->gtid_, .task_barrier = task->seqnum_, .commit_flags = kCommitFlags, .run_flags = run_flags});
     static_assert(IsLegal(TaskState::kQueued, TaskState::kOnCpu));
     task->state_ = TaskState::kOnCpu;
     task->home_ = on.cpu;
@@ -69,6 +70,7 @@ template <typename Policy>
   // What was there is on its way off; its message is to come. If it may not run there, that is why.
   if (Task* before = plan_.current(cpu); before != nullptr && before->allowed_.Contains(cpu)) {
     before->place_ |= Task::kPutBack;
+    if (ring() != nullptr) ring()->NoteGiven(cpu);
   }
   Task* task = plan_.planned(cpu);
   if (task == nullptr) return Vacate(cpu);
@@ -91,10 +93,15 @@ bool CentralizedRuntime<Policy>::Failed(CpuState& c, Failure failure, Time now) 
   // How soon a CPU that could not be had is tried again, if its agent's status word says that it could.
   constexpr absl::Duration kRetry = absl::Microseconds(100);
   constexpr absl::Duration kRetryWithoutAgent = absl::Milliseconds(10);
+  constexpr uint32_t kRetries = 8;
   const auto [cpu, outcome] = failure;
   c.counters.commits_failed.Add(1);
   if (outcome == Outcome::kCpuUnavailable) SetUnavailable(cpu, now + kRetry);
   if (outcome == Outcome::kNoAgent) SetUnavailable(cpu, now + kRetryWithoutAgent);
+  // Somebody runs there of whom no more is known: he has taken the CPU from a task that had taken it by itself.
+  if (outcome == Outcome::kRetry && ring() != nullptr && ++cpus_[cpu]->retries % kRetries == 0) {
+    SetUnavailable(cpu, now + kRetry);
+  }
   // A task that was to be replaced runs on.
   if (plan_.current(cpu) != nullptr) {
     plan_.PutBackBusy(cpu);

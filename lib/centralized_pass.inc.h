@@ -36,6 +36,8 @@ template <typename Policy>
   if constexpr (kHasHints) {
     if (HintSource* source = hints(); source != nullptr && !source->Poll(this)) NeedUpkeep();
   }
+  if (ring() != nullptr) [[unlikely]]
+    ReapRing(c, now);
   if (now >= next_look_) [[unlikely]]
     PollUnavailable(now);
   if (!forbidden_.empty()) [[unlikely]] {
@@ -93,6 +95,8 @@ template <typename Policy>
       if (HintSource* source = hints(); source != nullptr) source->SetHasWork(task->gtid_);
     }
   }
+  if (ring() != nullptr) [[unlikely]]
+    RefreshRing(asks);
   loop_meter_.End();
   if (c.agent_word.boosted_priority() || heir() >= 0) [[unlikely]]
     return ConsiderLeaving(c, now);
@@ -240,6 +244,7 @@ template <typename Policy>
 
 template <typename Policy>
 [[gnu::noinline]] void CentralizedRuntime<Policy>::On(CpuState& c, Task* task, const TaskLatchFailure&, Time now) {
+  if (ring() != nullptr) ring()->NoteLatchFailure();
   MakeRunnable(c, task, EnqueueReason::kCommitFailed, now);
 }
 
@@ -297,6 +302,8 @@ inline void CentralizedRuntime<Policy>::Block(CpuState& c, Task* task, Time now)
     task->state_ = TaskState::kBlocked;
     runnable_.Add(-1);
   } else {
+    if (task->in_ring() && WasTaken(task, now)) [[unlikely]]
+      LeaveCpu(task, now);
     if (task->state_ == TaskState::kQueued) {
       policy_.Dequeue(task);
       SetState(c, task, TaskState::kRunnable);
@@ -310,8 +317,9 @@ inline void CentralizedRuntime<Policy>::Block(CpuState& c, Task* task, Time now)
 
 template <typename Policy>
 inline void CentralizedRuntime<Policy>::MakeRunnable(CpuState& c, Task* task, EnqueueReason reason, Time now) {
-  if (task->state_ == TaskState::kQueued) [[unlikely]]
-    return c.counters.illegal_changes.Add(1);
+  if (task->state_ == TaskState::kQueued) [[unlikely]] {
+    if (!task->in_ring() || !WasTaken(task, now)) return c.counters.illegal_changes.Add(1);
+  }
   if (task->state_ == TaskState::kOnCpu) LeaveCpu(task, now);
   SetState(c, task, TaskState::kQueued);
   policy_.Enqueue(task, reason, now);
@@ -319,6 +327,7 @@ inline void CentralizedRuntime<Policy>::MakeRunnable(CpuState& c, Task* task, En
 
 template <typename Policy>
 void CentralizedRuntime<Policy>::Leave(Task* task, Time now) {
+  if (task->in_ring()) WasTaken(task, now);
   if (task->state_ == TaskState::kOnCpu) LeaveCpu(task, now);
   if (task->state_ == TaskState::kQueued) policy_.Dequeue(task);
   if constexpr (requires { policy_.OnGone(task); }) policy_.OnGone(task);

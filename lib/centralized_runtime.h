@@ -43,6 +43,7 @@
 #include "lib/centralized_base.h"
 #include "lib/centralized_policy.h"
 #include "lib/drain.h"
+#include "lib/pnt_ring.h"
 #include "lib/policy.h"
 #include "lib/task.h"
 #include "lib/task_index.h"
@@ -71,6 +72,10 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
     if constexpr (requires { Policy::kAsynchronous; }) return Policy::kAsynchronous;
     return false;
   }();
+  // Whether idle CPUs can take its tasks by themselves.
+  static constexpr bool kShowsWaiting = requires(Policy policy, bool (*visit)(Task& task)) {
+    policy.ForEachWaiting(visit);
+  };
   static constexpr bool kHasHints = requires(Policy policy, Task* task, const WorkHint& hint) {
     policy.OnHint(task, hint, Time());
   };
@@ -81,6 +86,8 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
     Time opened_at;        // since then
     // The number that its task had when it was given it; pending: that the next one had.
     uint32_t task_seqnum = 0, next_seqnum = 0;
+    Outcome refused = Outcome::kRunning;  // why its transaction was not opened
+    uint32_t retries = 0;                 // with rings: transactions that came to nothing, as others were faster
   };
   // A transaction that came to nothing.
   struct Failure {
@@ -120,7 +127,8 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
 
   // -- Transactions --
   bool Commit(CpuState& c, Time now);
-  void Open(CpuState& on, Time now);
+  void Open(CpuState& on, Time now, uint16_t run_flags);
+  bool OpenCarefully(CpuState& on, Time now);
   void Conclude(CpuState& c, int cpu, Outcome outcome, Time now);
   bool ConcludeFailures(CpuState& c, Time now);
   bool Failed(CpuState& c, Failure failure, Time now);
@@ -130,6 +138,13 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   void ReturnDeferred(CpuState& c, Time now);
   // The kernel knows more of a task than we do: its message should be in the queue. If none comes, one has been lost.
   void NoteStale(Time now);
+
+  // -- Tasks that CPUs take by themselves: lib/centralized_ring.inc.h --
+  bool shows_waiting() const override { return kShowsWaiting; }
+  void ReapRing(CpuState& c, Time now);
+  void StartsElsewhere(Task* task, int cpu, Time now);
+  bool WasTaken(Task* task, Time now);
+  void RefreshRing(bool decided);
 
   // -- CPUs --
   bool CanHave(int cpu) const;
@@ -173,6 +188,7 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   Plan<Task> plan_;
   CommitGroup group_;
   const bool looks_at_words_;     // no message says which CPUs can be had
+  const bool careful_;            // a transaction needs more than to be opened: see OpenCarefully
   PerCpuList<Failure> failures_;  // of the commit under way
   PerCpuList<int> pending_;       // CPUs whose transactions are open (asynchronous), in the order of their opening
   CpuSet forbidden_;              // CPUs whose tasks may not run there any more
@@ -184,8 +200,10 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   uint32_t barrier_ = 0;  // of the global agent, read before draining
   uint32_t handled_ = 0;  // messages in this pass
   FreshLook fresh_look_;
-  int acting_cpu_;  // whose agent messages wake: that which did the last upkeep
-  Time now_;        // of this pass, for OnHint
+  bool ring_stale_ = true;                  // what the rings hold may not be what should be offered
+  std::pair<int, int> not_takers_{-1, -1};  // the CPUs that the rings know as the global agent's and its heir's
+  int acting_cpu_;                          // whose agent messages wake: that which did the last upkeep
+  Time now_;                                // of this pass, for OnHint
   Time stale_since_ = Time::Infinite();
   Time busy_at_;  // when something was to do last
   Time next_look_;
@@ -197,6 +215,7 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
 
 #include "lib/centralized_commit.inc.h"
 #include "lib/centralized_pass.inc.h"
+#include "lib/centralized_ring.inc.h"
 #include "lib/centralized_upkeep.inc.h"
 
 #endif  // GHOST_LIB_CENTRALIZED_RUNTIME_H_

@@ -15,6 +15,7 @@ CentralizedRuntime<Policy>::CentralizedRuntime(Enclave* enclave, RuntimeOptions 
       plan_(enclave->cpus().Last() + 1),
       group_(enclave),
       looks_at_words_(!enclave->abi().cpu_availability),
+      careful_(looks_at_words_ || this->options().pnt != nullptr),
       policy_(MakePolicy<Policy>(PolicyConfig{.cpus = enclave->cpus(), .topology = shared_topology()}, policy)) {
   acting_cpu_ = global_cpu();
   const size_t num_cpus = static_cast<size_t>(enclave->cpus().Last()) + 1;
@@ -35,6 +36,7 @@ template <typename Policy>
 [[gnu::noinline]] void CentralizedRuntime<Policy>::Upkeep(CpuState& c, Time now) {
   TakeUpkeepDue();
   busy_at_ = now;
+  ring_stale_ = true;
   if (acting_cpu_ != c.cpu) {
     ClaimWakeup(c);
     FollowGlobalAgent(c, now);
@@ -106,6 +108,7 @@ void CentralizedRuntime<Policy>::Adjust(CpuState& c, Task* task, bool runnable, 
     if (state == TaskState::kOnCpu) return;
     // Given to it by an older agent, or by another task. Its next message says when it leaves the CPU, whichever that
     // is.
+    if (task->in_ring() && WasTaken(task, now)) return;
     if (state == TaskState::kQueued) policy_.Dequeue(task);
     SetState(c, task, TaskState::kOnCpu);
     task->home_ = -1;

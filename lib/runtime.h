@@ -42,6 +42,12 @@ struct RuntimeCounters {
   uint64_t moved = 0;     // of these, to another one than the one whose agent placed them
   uint64_t deferred = 0;  // of a global agent: decisions put off, as the kernel knew more of the task than it had read
   uint64_t handoffs = 0;  // of a global agent: times that it left this CPU to another
+  // Of a global agent with PNT rings (lib/pnt_ring.h): tasks put into them, taken by CPUs, taken back by the agent, and
+  // those that a CPU took and could not run.
+  uint64_t ring_published = 0;
+  uint64_t ring_taken = 0;
+  uint64_t ring_revoked = 0;
+  uint64_t ring_failed = 0;
   uint64_t tasks = 0;     // now at home here
   uint64_t runnable = 0;  // of these, queued or on the CPU
 
@@ -71,10 +77,16 @@ inline constexpr RuntimeCounterName kRuntimeCounters[] = {
     {"moved", &RuntimeCounters::moved},
     {"deferred", &RuntimeCounters::deferred},
     {"handoffs", &RuntimeCounters::handoffs},
+    {"ring_published", &RuntimeCounters::ring_published},
+    {"ring_taken", &RuntimeCounters::ring_taken},
+    {"ring_revoked", &RuntimeCounters::ring_revoked},
+    {"ring_failed", &RuntimeCounters::ring_failed},
     {"tasks", &RuntimeCounters::tasks},
     {"runnable", &RuntimeCounters::runnable},
 };
 static_assert(std::size(kRuntimeCounters) * sizeof(uint64_t) == sizeof(RuntimeCounters));
+
+class PntPrograms;
 
 struct RuntimeOptions {
   // Waits until the enclave's old agent has left. Start calls it once all is done that can be done while that one still
@@ -84,12 +96,13 @@ struct RuntimeOptions {
   int queue_elements = 16384;                          // 8-byte slots of each CPU's queue; a power of two
   int initial_tasks = 1024;                            // room for this many tasks from the start
   std::shared_ptr<const Topology> topology = nullptr;  // null: flat
-  // These three: centralized runtimes only.
+  // These four: centralized runtimes only.
   int global_cpu = -1;  // where the global agent starts; -1: on the first CPU
   // How long the global agent polls without finding anything to do before it sleeps until a message comes. A ghost
   // kernel wants it to poll for ever (a CPU of its own is what it is paid with); a user-mode kernel shares CPUs.
   absl::Duration idle_poll = absl::InfiniteDuration();
   std::shared_ptr<HintSource> hints = nullptr;  // polled once a pass, if the policy has OnHint
+  std::shared_ptr<PntPrograms> pnt = nullptr;   // idle CPUs take waiting tasks themselves (lib/pnt_ring.h)
   // Called once, from an agent's thread, when the kernel no longer serves the enclave (destroyed, or ghostd ended).
   std::function<void(const absl::Status&)> on_kernel_gone;
 };

@@ -73,6 +73,8 @@ class TaskBase {
   uint32_t seqnum() const { return seqnum_; }
   // ns on CPU as of the last message that said so.
   uint64_t runtime_ns() const { return runtime_ns_; }
+  // While it waits: a CPU may take it by itself (lib/pnt_ring.h).
+  bool in_ring() const { return slot_ != kNoSlot; }
 
  private:
   template <typename Policy>
@@ -83,6 +85,7 @@ class TaskBase {
   friend class TaskKeeper;
   template <typename Task>
   friend class TaskPool;
+  friend class PntRing;
   friend class TaskIndex;
   friend class TaskList;
   friend class TaskMailbox;
@@ -107,6 +110,8 @@ class TaskBase {
   int home_ = -1;
   int wanted_cpu_ = -1;  // where it goes when it is placed; -1: that is to be asked
   int nice_ = 0;
+  static constexpr int kNoSlot = -1;
+  int slot_ = kNoSlot;  // centralized: of the PNT rings; only while it is queued
   uint64_t runtime_ns_ = 0;
   StatusWord status_word_;
   TaskBase* next_ = nullptr;          // in a TaskList, a TaskMailbox or the pool

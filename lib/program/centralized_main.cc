@@ -2,15 +2,19 @@
 
 #include <cstdint>
 #include <iostream>
+#include <memory>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/status.h"
+#include "lib/bpf/pnt.h"
 #include "lib/topology.h"
 
 ABSL_FLAG(int32_t, globalcpu, -1,
           "The CPU on which the global agent starts, which runs no threads; -1: the first of those to schedule.");
+ABSL_FLAG(bool, pnt, false,
+          "CPUs that would idle take waiting threads by themselves, by a BPF program, while the global agent is busy.");
 
 namespace ghost {
 namespace {
@@ -31,7 +35,10 @@ absl::Status CheckCpus(const CpuSet& cpus) {
 
 }  // namespace
 
-int GlobalCpuFlag() { return absl::GetFlag(FLAGS_globalcpu); }
+void SetCentralizedOptions(RuntimeOptions* options) {
+  options->global_cpu = absl::GetFlag(FLAGS_globalcpu);
+  if (absl::GetFlag(FLAGS_pnt)) options->pnt = std::make_shared<BpfPntPrograms>();
+}
 
 void MakeCentralized(AgentProgram* program) {
   program->farewell = "Done!";

@@ -1,5 +1,5 @@
-// CentralizedMain: AgentMain (lib/program/agent_main.h) for centralized policies: the flag --globalcpu, the map of
-// cores before all else, and what such a program cannot do with one CPU.
+// CentralizedMain: AgentMain (lib/program/agent_main.h) for centralized policies: the flags --globalcpu and --pnt,
+// the map of cores before all else, and what such a program cannot do with one CPU.
 //
 //     int main(int argc, char** argv) {
 //       return ghost::CentralizedMain<ghost::CentralizedFifoPolicy>({.name = "fifo_centralized_agent", …}, argc, argv);
@@ -26,8 +26,8 @@
 
 namespace ghost {
 
-// --globalcpu, or -1.
-int GlobalCpuFlag();
+// What --globalcpu and --pnt say.
+void SetCentralizedOptions(RuntimeOptions* options);
 // Adds to an agent program what centralized ones have in common.
 void MakeCentralized(AgentProgram* program);
 
@@ -43,7 +43,7 @@ AgentProgram MakeCentralizedProgram(const ProgramInfo& info,
   AgentProgram program = MakeAgentProgram<CentralizedRuntime, Policy>(info, std::move(options));
   program.make_runtime = [make = std::move(program.make_runtime), make_hints = std::move(make_hints)](
                              Enclave* enclave, RuntimeOptions runtime_options) {
-    runtime_options.global_cpu = GlobalCpuFlag();
+    SetCentralizedOptions(&runtime_options);
     if (make_hints) runtime_options.hints = make_hints();
     return make(enclave, std::move(runtime_options));
   };

@@ -106,6 +106,12 @@ class EdfPolicy {
   void OnStopped(int cpu, Task* task, Time now);
   void OnHint(Task* task, const WorkHint& hint, Time now);
   void OnAffinityChanged(Task* task);
+  template <typename Visit>
+  void ForEachWaiting(Visit visit) {
+    groups_.VisitInOrder([&](int group) { return &queues_[group].First(); },
+                         [&](int group, Task* task) { return queues_[group].After(task); },
+                         [](const Task& a, const Task& b) { return a.key < b.key; }, visit);
+  }
   std::vector<Tunable*> Tunables() { return {&preempt_earlier_deadline_}; }
   void Describe(const Task& task, std::string* line) const;
 
@@ -127,6 +133,7 @@ class EdfPolicy {
 
     bool empty() const { return hinted.empty() && last.empty(); }
     Task& First() { return hinted.empty() ? last.front() : *hinted.begin(); }
+    Task* After(Task* task);  // null: it is the last
     void Insert(Task* task);
     void Erase(Task* task);
   };

@@ -102,6 +102,12 @@ class ShinjukuPolicy {
   void OnStopped(int cpu, Task* task, Time now);
   void OnHint(Task* task, const WorkHint& hint, Time now);
   void OnAffinityChanged(Task* task);
+  template <typename Visit>
+  void ForEachWaiting(Visit visit) {
+    groups_.VisitInOrder([&](int group) { return &queues_[group].First(); },
+                         [&](int group, Task* task) { return queues_[group].After(task); },
+                         [](const Task& a, const Task& b) { return a.rank() < b.rank(); }, visit);
+  }
   std::vector<Tunable*> Tunables() { return {&slice_}; }
   void Describe(const Task& task, std::string* line) const;
 
@@ -125,6 +131,7 @@ class ShinjukuPolicy {
       const int highest = HighestBit(classes);
       return front[highest].empty() ? back[highest].front() : front[highest].front();
     }
+    Task* After(Task* task);  // null: it is the last
   };
 
   // Where among those who wait: the back; behind the others that have some of their turn left; before all.

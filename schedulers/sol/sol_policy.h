@@ -63,6 +63,13 @@ class SolPolicy {
     if (!queue_.empty() && slice_ns_.Get() != INT64_MAX) ReplaceExpired(plan);
   }
 
+  template <typename Visit>
+  void ForEachWaiting(Visit visit) {
+    for (Task& task : queue_) {
+      if (!visit(task)) return;
+    }
+  }
+
   std::vector<Tunable*> Tunables() { return {&slice_ns_}; }
 
  private:

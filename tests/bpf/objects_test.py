@@ -190,11 +190,12 @@ class Objects(unittest.TestCase):
             with self.subTest(object=path.name):
                 layout = layout_of(path)
                 structs = {each.name: each for each in btf_types(path) if each.kind == BTF_KIND["STRUCT"]}
-                message, new = structs["bpf_ghost_msg"], structs["ghost_msg_payload_task_new"]
-                fields = ("type", "seqnum", "pref_cpu")
-                self.assertEqual((message.size, *map(message.members.get, fields)), MESSAGE[layout])
-                fields = ("runtime", "runnable", "nice", "sw_info", "parent_gtid", "agent_data")
-                self.assertEqual((new.size, *map(new.members.get, fields)), TASK_NEW[layout])
+                if "ghost_msg/msg_send" in code_sections(path):
+                    message, new = structs["bpf_ghost_msg"], structs["ghost_msg_payload_task_new"]
+                    fields = ("type", "seqnum", "pref_cpu")
+                    self.assertEqual((message.size, *map(message.members.get, fields)), MESSAGE[layout])
+                    fields = ("runtime", "runnable", "nice", "sw_info", "parent_gtid", "agent_data")
+                    self.assertEqual((new.size, *map(new.members.get, fields)), TASK_NEW[layout])
                 schedule = structs["bpf_ghost_sched"]
                 fields = ("dont_idle", "must_resched", "next_gtid")
                 self.assertEqual((schedule.size, *map(schedule.members.get, fields)),

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The agent's own life: killed, ended, replaced. Its tasks live on in every case.
 #
-# TIMES=N repeats what is repeated so often; AGENT=NAME is the agent's program.
+# TIMES=N repeats what is repeated so often; AGENT=NAME is the agent's program, AGENT_OPTIONS its options.
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
 
@@ -67,7 +67,7 @@ t_begin "upgrade: a second agent waits for the first and takes over 200 live thr
 e_agent old || t_fail
 enclave=$(e_enclave_of old)
 population 200 "$enclave" || t_fail
-e_start new "$BIN/$AGENT" --enclave "$enclave"
+e_start new "$BIN/$AGENT" "${AGENT_OPTIONS[@]}" --enclave "$enclave"
 e_expect new "Initializing..." || t_fail
 e_ask client advance advanced || t_fail "the new agent disturbs before its time"
 before=$(t_now_ms)

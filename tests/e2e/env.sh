@@ -28,6 +28,8 @@ export GHOSTFS
 
 # The agent program of e_agent: scripts that any of them has to pass run once for each, with AGENT=NAME.
 AGENT=${AGENT:-fifo_per_cpu_agent}
+# Options that it always has.
+read -ra AGENT_OPTIONS <<<"${AGENT_OPTIONS-}"
 
 # The CPUs that tests use: two, or what there is.
 if [ "$(nproc)" -ge 2 ]; then CPUS=0-1; else CPUS=0; fi
@@ -127,7 +129,7 @@ e_kernel_stop() {
 e_agent() {
   local name=$1
   shift
-  e_start "$name" "$BIN/$AGENT" --ghostfs="$GHOSTFS" "${@:---ghost_cpus=$CPUS}"
+  e_start "$name" "$BIN/$AGENT" "${AGENT_OPTIONS[@]}" --ghostfs="$GHOSTFS" "${@:---ghost_cpus=$CPUS}"
   e_expect "$name" "ghOSt active"
 }
 

@@ -66,6 +66,16 @@ class CentralizedFifoPolicy {
     if (slice_ns_.Get() != INT64_MAX && groups_.SomebodyWaits()) ReplaceExpired(plan);
   }
 
+  template <typename Visit>
+  void ForEachWaiting(Visit visit) {
+    groups_.VisitInOrder([&](int group) { return &queues_[group].front(); },
+                         [&](int group, Task* task) -> Task* {
+                           auto next = ++queues_[group].iterator_to(*task);
+                           return next == queues_[group].end() ? nullptr : &*next;
+                         },
+                         [](const Task& a, const Task& b) { return a.turn < b.turn; }, visit);
+  }
+
   std::vector<Tunable*> Tunables() { return {&slice_ns_}; }
   void Describe(const Task& task, std::string* line) const;
 
