@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -12,8 +13,10 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,6 +32,25 @@ namespace {
 bool IsUserMode(const std::string& enclave) {
   struct statfs status;
   return statfs(enclave.c_str(), &status) == 0 && status.f_type == kFuseMagic;
+}
+
+// Whether this process has CAP_PERFMON, or CAP_SYS_ADMIN, which includes it.
+bool HasPerfmon() {
+  constexpr std::string_view kField = "\nCapEff:\t";
+  const std::string text = ReadFile("/proc/self/status").value_or("");
+  const size_t at = text.find(kField);
+  if (at == std::string::npos) return true;
+  const uint64_t effective = strtoull(text.c_str() + at + kField.size(), nullptr, 16);
+  return (effective & (uint64_t{1} << CAP_PERFMON | uint64_t{1} << CAP_SYS_ADMIN)) != 0;
+}
+
+uint64_t MapMebibytes(const bpf_object* object) {
+  uint64_t bytes = 0;
+  const bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) {
+    bytes += uint64_t{bpf_map__max_entries(map)} * (bpf_map__key_size(map) + bpf_map__value_size(map));
+  }
+  return (bytes >> 20) + 1;
 }
 
 int LinkCreate(int program, int target, uint32_t attach_type) {
@@ -90,14 +112,18 @@ absl::Status BpfPrograms::Open(const BpfObjectFile& file) {
 
 absl::Status BpfPrograms::LoadError(int error, const std::string& log) const {
   const absl::Status status = ErrnoStatus(error, absl::StrCat("cannot load the BPF programs of ", name_));
-  if (error == EPERM) {
+  // Without CAP_PERFMON the verifier refuses what it otherwise takes, for reasons that mislead.
+  if (error == EPERM || (error != ENOMEM && error != ENOSYS && !HasPerfmon())) {
     return WithExitCode(WithHint(status,
                                  "run as root, or with CAP_BPF and CAP_PERFMON; a locked-down kernel (see "
                                  "/sys/kernel/security/lockdown) or `disable my bpf_prog_load` forbids it to all"),
                         ExitCode::kPermission);
   }
-  if (error == ENOMEM)
-    return WithHint(status, "its maps take 8 MiB: free some memory, or raise the memory cgroup's limit");
+  if (error == ENOSYS) return WithHint(status, "this kernel has no BPF: CONFIG_BPF_SYSCALL is needed");
+  if (error == ENOMEM) {
+    return WithHint(status, absl::StrCat("its maps take ", MapMebibytes(object_),
+                                         " MiB: free some memory, or raise the memory cgroup's limit"));
+  }
   if (!log.empty()) fputs(log.c_str(), stderr);
   return WithHint(
       status, user_mode_ ? "the verifier's reason stands above; Linux 5.17 or newer with CONFIG_BPF_SYSCALL is needed"

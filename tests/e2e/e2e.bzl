@@ -1,5 +1,10 @@
 """e2e_test: a script that runs real threads over a ghostd of its own."""
 
+# Agents that schedule in BPF: what each of them has to pass is run for all (also in tests/hostile).
+BPF_AGENTS = [
+    "agent_biff",
+]
+
 def e2e_test(name, data, script = None, size = "medium", **kwargs):
     """Defines the test NAME: as root, outside the sandbox, alone.
 

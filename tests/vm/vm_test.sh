@@ -135,3 +135,11 @@ vm 0 -- tests/bpf/load_objects third_party/bpf
 cat "$T/vm.out"
 grep -q " 0 not for this kernel$" "$T/vm.out" || t_fail "some are left out"
 t_pass
+
+for agent in $BPF_AGENTS; do
+  t_begin "$agent on Debian's kernel: without BPF, killed as it loads, and on a locked-down kernel"
+  needs_machine
+  vm 0 --timeout 600 -- env BIN="$BIN" AGENT="$agent" bash tests/e2e/bpf_bad_input_test.sh
+  cat "$T/vm.out"
+  t_pass
+done
