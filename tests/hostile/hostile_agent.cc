@@ -25,7 +25,8 @@ ABSL_FLAG(std::string, die_at, "", "The step of start-up (Stage::Step) at which 
 namespace ghost::hostile {
 namespace {
 
-const std::vector<const std::vector<Attack>*> kAllAttacks = {&kMemoryAttacks, &kProtocolAttacks, &kLimitAttacks};
+const std::vector<const std::vector<Attack>*> kAllAttacks = {&kMemoryAttacks, &kProtocolAttacks, &kLimitAttacks,
+                                                             &kBpfAttacks};
 
 const Attack* FindAttack(const std::string& name) {
   static const Attack kNone = {"none", "an agent as it should be", [](Stage&) {}};

@@ -130,6 +130,7 @@ struct Attack {
 extern const std::vector<Attack> kMemoryAttacks;    // memory_attacks.cc
 extern const std::vector<Attack> kProtocolAttacks;  // protocol_attacks.cc
 extern const std::vector<Attack> kLimitAttacks;     // limit_attacks.cc
+extern const std::vector<Attack> kBpfAttacks;       // bpf_attacks.cc
 
 }  // namespace ghost::hostile
 
