@@ -16,6 +16,7 @@
 declare -A S_AGENTS=(
   [fifo_per_cpu]="$BIN/fifo_per_cpu_agent"
   [fifo_centralized]="$BIN/fifo_centralized_agent"
+  [fifo_centralized_pnt]="$BIN/fifo_centralized_agent --pnt"
   [sol]="$BIN/agent_sol"
   [cfs]="$BIN/agent_cfs"
   [biff]="$BIN/agent_biff --slice=2ms"
