@@ -7,5 +7,5 @@ t_cleanup() { rm -f "$OUT"; }
 t_begin "all objects are loaded"
 tests/bpf/load_objects third_party/bpf >"$OUT" || t_fail "$(cat "$OUT")"
 cat "$OUT"
-grep -q " 0 not for this kernel$" "$OUT" || t_fail "some are left out"
+! grep "not for this kernel, which has no" "$OUT" || t_fail "this kernel is too old"
 t_pass

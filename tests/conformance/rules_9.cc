@@ -189,7 +189,7 @@ RULE("12", "BPF programs of agents: one at each attach point, EBUSY for a second
 }
 
 RULE("12", "disable my bpf_prog_load: bpf(BPF_PROG_LOAD) of the process fails with EPERM from then on") {
-  run.Need(!run.traits().user_mode, "accepted, and forbids nothing here");
+  run.Need(!run.traits().user_mode, "what it forbids is looked at by kernel/usermode/linux/load_ban_test.cc");
 }
 
 // ---- 14 ----

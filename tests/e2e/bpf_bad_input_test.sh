@@ -54,6 +54,30 @@ for without in "CAP_BPF and CAP_PERFMON:-cap_39,-cap_38" "CAP_BPF:-cap_39" "CAP_
   t_pass
 done
 
+# may_load: whether the process that has just written `disable my bpf_prog_load`, or not, can load a program.
+LOAD='
+import ctypes, os, struct
+code = ctypes.create_string_buffer(bytes.fromhex("b700000000000000") + bytes.fromhex("9500000000000000"))
+licence = ctypes.create_string_buffer(b"GPL")
+attr = struct.pack("<IIQQ104x", 1, 2, ctypes.addressof(code), ctypes.addressof(licence))
+libc = ctypes.CDLL(None, use_errno=True)
+print("loaded" if libc.syscall(321, 5, attr, len(attr)) >= 0 else os.strerror(ctypes.get_errno()))'
+
+t_begin "disable my bpf_prog_load: EPERM for this process, not for others, until it ends"
+e_agent agent || t_fail
+ctl=$(e_enclave_of agent)/ctl
+said=$(bash -c "echo 'disable my bpf_prog_load' >$ctl && exec /usr/bin/python3 -c '$LOAD'")
+if grep -q "forbids nothing here" "$T/ghostd.err"; then
+  t_skip "$(grep "forbids nothing here" "$T/ghostd.err")"
+else
+  [ "$said" = "Operation not permitted" ] || t_fail "it says: $said"
+fi
+[ "$(/usr/bin/python3 -c "$LOAD")" = loaded ] || t_fail "others may not, either"
+e_stop agent INT && [ "$STATUS" = 0 ] || t_fail "exit status $STATUS"
+# ghostd keeps the program that forbids it.
+ids >"$T/ids"
+t_pass
+
 t_begin "a kernel that shows no BTF: the agent needs none"
 [ -e /sys/kernel/btf/vmlinux ] || t_skip "there is none"
 e_start agent unshare --mount --propagation private sh -c 'mount -t tmpfs none /sys/kernel/btf && exec "$@"' sh \

@@ -83,6 +83,8 @@ class BpfLoader {
   virtual ~BpfLoader() = default;
   // 0, or -errno: nothing has been taken then.
   virtual int Take(const ghostd_ioc_bpf_attach& attach, Caller& caller, std::unique_ptr<BpfProgram>* program) = 0;
+  // The caller's process may load no programs any more, as far as that can be had.
+  virtual void ForbidLoading(Caller&) {}
 };
 
 }  // namespace ghost::usermode

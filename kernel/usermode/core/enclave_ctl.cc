@@ -53,7 +53,10 @@ int EnclaveCtl::Write(Enclave& enclave, std::string_view text, Caller& caller) {
     kernel_.enclaves.RequestDestroy(enclave);
     return 0;
   }
-  if (text == "disable my bpf_prog_load") return 0;  // programs are loaded elsewhere; there is nothing to forbid here
+  if (text == "disable my bpf_prog_load") {
+    if (kernel_.state.bpf_loader != nullptr) kernel_.state.bpf_loader->ForbidLoading(caller);
+    return 0;
+  }
   if (text == "discover tasks") {
     kernel_.tasks.Discover(enclave);
     return 0;

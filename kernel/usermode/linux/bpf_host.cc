@@ -213,4 +213,11 @@ int BpfHost::Take(const ghostd_ioc_bpf_attach& attach, Caller& caller, std::uniq
   return 0;
 }
 
+void BpfHost::ForbidLoading(Caller& caller) {
+  const Tid tgid = caller.tgid();
+  const int error = tgid > 0 ? ban_.Add(tgid) : -ESRCH;
+  if (error == 0 || std::exchange(said_no_ban_, true)) return;
+  log_(std::string("`disable my bpf_prog_load` forbids nothing here: ") + strerror(-error));
+}
+
 }  // namespace ghost::usermode

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kernel/usermode/core/bpf_program.h"
+#include "kernel/usermode/linux/load_ban.h"
 
 namespace ghost::usermode {
 
@@ -25,6 +26,7 @@ class BpfHost final : public BpfLoader {
   ~BpfHost() override;
 
   int Take(const ghostd_ioc_bpf_attach& attach, Caller& caller, std::unique_ptr<BpfProgram>* program) override;
+  void ForbidLoading(Caller& caller) override;
 
  private:
   class Session;
@@ -34,6 +36,8 @@ class BpfHost final : public BpfLoader {
   const int num_cpus_;
   const Log log_;
   std::vector<std::weak_ptr<Session>> sessions_;
+  LoadBan ban_;
+  bool said_no_ban_ = false;
 };
 
 }  // namespace ghost::usermode
