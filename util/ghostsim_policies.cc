@@ -1,5 +1,7 @@
 #include "util/ghostsim_policies.h"
 
+#include "kernel/usermode/sim/biff_twin.h"
+#include "kernel/usermode/sim/twin_scheduler.h"
 #include "schedulers/cfs/cfs_policy.h"
 #include "schedulers/edf/edf_policy.h"
 #include "schedulers/examples/weighted_rr/weighted_rr_policy.h"
@@ -12,6 +14,7 @@ namespace ghost::sim {
 namespace {
 
 const PolicyEntry kPolicies[] = {
+    {"biff", "one FIFO for all CPUs, in BPF", TwinScheduler<BiffTwin>::Make},
     {"cfs", "fair shares of each CPU by nice values", PerCpuScheduler<CfsPolicy>::Make},
     {"edf", "the earliest deadline first, within each quality of service", CentralizedScheduler<EdfPolicy>::Make},
     {"fifo_centralized", "one FIFO for all CPUs; slices with --set", CentralizedScheduler<CentralizedFifoPolicy>::Make},

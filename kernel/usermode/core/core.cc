@@ -207,9 +207,9 @@ void Core::OnTimerfdExpired(int cpu, uint64_t type, uint64_t cookie) {
 }
 
 void Core::SetBpfLoader(BpfLoader* loader) { impl_->state.bpf_loader = loader; }
-int Core::AttachProgram(uint64_t enclave, BpfHook hook, std::unique_ptr<BpfProgram> program) {
+int Core::AttachProgram(uint64_t enclave, BpfHook hook, std::unique_ptr<BpfProgram> program, uint64_t handle) {
   Enclave* found = impl_->enclaves.FindEnclave(enclave);
-  return found == nullptr ? -ENOENT : impl_->programs.Attach(*found, 0, hook, std::move(program));
+  return found == nullptr ? -ENOENT : impl_->programs.Attach(*found, handle, hook, std::move(program));
 }
 void Core::AddObserver(CoreObserver* observer) { impl_->state.observers.push_back(observer); }
 

@@ -147,8 +147,9 @@ class Core {
   // Who takes the programs that agents attach (bpf_program.h); null, the default: nobody, and the ioctl fails. Must
   // outlive the core.
   void SetBpfLoader(BpfLoader* loader);
-  // Attaches a program that is in this process already: simulations and tests. 0, -ENOENT or -EBUSY.
-  int AttachProgram(uint64_t enclave, BpfHook hook, std::unique_ptr<BpfProgram> program);
+  // Attaches a program that is in this process already: simulations and tests. It stays as long as the open file, or if
+  // that is 0 as the enclave. 0, -ENOENT or -EBUSY.
+  int AttachProgram(uint64_t enclave, BpfHook hook, std::unique_ptr<BpfProgram> program, uint64_t handle = 0);
   // One more who is told of what goes on inside (observer.h). Must outlive the core.
   void AddObserver(CoreObserver* observer);
 

@@ -223,7 +223,7 @@ void BiffTwin::Tick(int cpu, BpfHelpers& helpers) {
   Cpu& its = cpus_[cpu];
   if (its.current == nullptr || !WaitsFor(cpu)) return;
   const int64_t now = options_.now_ns();
-  if (now < its.since_ns + options_.slice_ns) return;
+  if (now - its.since_ns < slice_.Get()) return;
   its.since_ns = now;
   Kick(cpu, true, helpers);
 }

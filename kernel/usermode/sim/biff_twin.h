@@ -12,10 +12,13 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "kernel/ghost_uapi_bpf.h"
 #include "kernel/usermode/core/bpf_program.h"
 #include "lib/base/cpu_set.h"
+#include "lib/tunable.h"
 
 namespace ghost::sim {
 
@@ -28,7 +31,10 @@ class BiffTwin {
     // A task's own CPUs; nullopt: it is not known.
     std::function<std::optional<CpuSet>(int64_t gtid)> affinity;
   };
-  explicit BiffTwin(Options options) : options_(std::move(options)) {}
+  explicit BiffTwin(Options options)
+      : options_(std::move(options)),
+        slice_("slice", "how long a task runs while others wait", Tunable::Unit::kNanoseconds, options_.slice_ns, 1,
+               INT64_MAX) {}
 
   // From now on tasks are given CPUs.
   void StartScheduling() { initialized_ = true; }
@@ -38,6 +44,7 @@ class BiffTwin {
   bool Run(usermode::BpfHook hook, std::span<std::byte> context, int cpu, usermode::BpfHelpers& helpers,
            int32_t* result);
 
+  std::vector<Tunable*> Tunables() { return {&slice_}; }
   uint64_t picks() const { return picks_; }
   size_t tasks() const { return tasks_.size(); }
   size_t waiting() const { return waiting_; }
@@ -82,6 +89,7 @@ class BiffTwin {
   void PassOn(int cpu, usermode::BpfHelpers& helpers);
 
   const Options options_;
+  Tunable slice_;
   bool initialized_ = false;
   uint64_t order_ = 0;
   uint64_t picks_ = 0;

@@ -17,7 +17,9 @@ constexpr int kMostNext = 9;
 }  // namespace
 
 SimDriver::SimDriver(const Topology* topology, EventQueue* events, const CostModel* costs)
-    : topology_(*topology), events_(*events), costs_(*costs), threads_(topology, events, costs) {}
+    : topology_(*topology), events_(*events), costs_(*costs), threads_(topology, events, costs) {
+  programs_until_ns_.resize(static_cast<size_t>(topology->num_cpus()));
+}
 
 int64_t SimDriver::IpiTravel(int cpu) const {
   if (origin_ < 0 || origin_ == cpu) return 0;
@@ -85,7 +87,16 @@ void SimDriver::Detach(int64_t gtid) {
 void SimDriver::Run(int64_t gtid, int cpu) {
   Thread* thread = threads_.FindGtid(gtid);
   GHOST_CHECK(thread != nullptr) << "gtid " << gtid;
-  threads_.Run(*thread, cpu, IpiTravel(cpu) + IpiReceive(cpu, costs_.idle_receive_ns));
+  threads_.Run(*thread, cpu, IpiTravel(cpu) + IpiReceive(cpu, costs_.idle_receive_ns) + ProgramsNs(cpu));
+}
+
+void SimDriver::ProgramRan(int cpu) {
+  int64_t& until_ns = programs_until_ns_[static_cast<size_t>(cpu)];
+  until_ns = std::max(until_ns, events_.now_ns()) + threads_.cpus().KernelNs(cpu, costs_.program_ns);
+}
+
+int64_t SimDriver::ProgramsNs(int cpu) const {
+  return std::max<int64_t>(programs_until_ns_[static_cast<size_t>(cpu)] - events_.now_ns(), 0);
 }
 
 void SimDriver::Preempt(int64_t gtid) {

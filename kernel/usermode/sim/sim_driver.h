@@ -60,6 +60,8 @@ class SimDriver final : public usermode::Driver {
   void set_origin(int cpu) { origin_ = cpu; }
   // How many transactions its next request has.
   void set_group(int size) { group_ = size; }
+  // A BPF program has run for an event of `cpu`: what that starts next begins so much later.
+  void ProgramRan(int cpu);
   int AgentCpu(Tid tid) const;  // -1: it is none
   // An agent's thread has ended: the core is told. Outside of the core only.
   void AgentExited(Tid tid);
@@ -93,6 +95,8 @@ class SimDriver final : public usermode::Driver {
   // What a request of the agent of another CPU costs `cpu`: how long it takes to get there, and then, of which
   // `receive_ns` are for the first transaction. 0 if it is no such request.
   int64_t IpiTravel(int cpu) const;
+  // How long what programs do still takes.
+  int64_t ProgramsNs(int cpu) const;
   int64_t IpiReceive(int cpu, int64_t receive_ns) const;
   int64_t RemotePercent(int cpu) const;  // of what it costs within the origin's node
   void SetAgentRunning(Tid tid, int cpu, bool running);
@@ -106,6 +110,7 @@ class SimDriver final : public usermode::Driver {
   std::vector<Observer*> observers_;
   int origin_ = -1;
   int group_ = 1;
+  std::vector<int64_t> programs_until_ns_;  // by cpu
   std::map<uint64_t, Memory> regions_;
   uint64_t last_region_ = 0;
   absl::flat_hash_map<Tid, int> agent_cpus_;

@@ -218,6 +218,14 @@ int SimEnclave::BecomeAgent(int cpu, int queue_fd) {
   return result < 0 ? static_cast<int>(result) : 0;
 }
 
+absl::Status SimEnclave::AttachProgram(usermode::BpfHook hook, std::unique_ptr<usermode::BpfProgram> program) {
+  host_.Charge(host_.machine().costs().syscall_ns);
+  if (host_.dead()) return ErrnoStatus(ENODEV, Path("ctl"));
+  const uint64_t handle = host_.process().descriptors.at(ctl_).handle;
+  const int result = host_.machine().core().AttachProgram(id_, hook, std::move(program), handle);
+  return result < 0 ? Failed(result, absl::StrCat("cannot attach a program to ", name_)) : absl::OkStatus();
+}
+
 absl::Status SimEnclave::AdvertiseOnline() {
   host_.Charge(host_.machine().costs().syscall_ns);
   if (host_.dead()) return ErrnoStatus(ENODEV, Path("agent_online"));

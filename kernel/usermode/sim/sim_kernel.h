@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernel/ghost_uapi.h"
+#include "kernel/usermode/core/bpf_program.h"
 #include "kernel/usermode/sim/agent_host.h"
 #include "lib/kernel.h"
 
@@ -48,6 +49,9 @@ class SimEnclave final : public KernelEnclave {
   absl::StatusOr<int64_t> TaskGtid(pid_t tid) override;
   // For the messages that the current agent has handled since the last time.
   int64_t MessageCost();
+  // Attaches a program, as long as this enclave is open.
+  absl::Status AttachProgram(usermode::BpfHook hook, std::unique_ptr<usermode::BpfProgram> program);
+  Machine& machine() { return host_.machine(); }
 
  private:
   SimEnclave(AgentHost* host, Hooks* hooks, const std::string& name) : host_(*host), hooks_(*hooks), name_(name) {}
