@@ -149,9 +149,7 @@ void* BpfPrograms::MapGlobals(size_t size) {
   if (globals_.data() != nullptr) return globals_.size() >= size ? globals_.data() : nullptr;
   const bpf_map* map = bpf_object__find_map_by_name(object_, ".bss");
   if (map == nullptr || bpf_map__value_size(map) < size) return nullptr;
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  absl::StatusOr<Mapping> mapping =
-      Mapping::Map(bpf_map__fd(map), (bpf_map__value_size(map) + page - 1) / page * page, /*writable=*/true);
+  absl::StatusOr<Mapping> mapping = Mapping::Map(bpf_map__fd(map), bpf_map__value_size(map), /*writable=*/true);
   if (!mapping.ok()) return nullptr;
   globals_ = *std::move(mapping);
   return globals_.data();

@@ -3,7 +3,6 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,14 +21,6 @@
 
 namespace ghost::usermode {
 namespace {
-
-// Memory of an array map: elements of a multiple of 8 bytes, whole pages.
-template <typename Element>
-size_t MappedBytes(size_t elements) {
-  static_assert(sizeof(Element) % 8 == 0);
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return (sizeof(Element) * elements + page - 1) / page * page;
-}
 
 // A copy of the caller's descriptor, if that is of the BPF kind `what` ("bpf-prog", "bpf-map"); else *error is set.
 ScopedFd CopyFd(int process, Tid tgid, int fd, std::string_view what, int* error) {
@@ -68,10 +59,11 @@ bool IsSyscallProgram(int fd) {
   return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_PROG_TYPE_SYSCALL;
 }
 
+// Elements of an array map, which has each at a multiple of 8 bytes. Null data: they can't be mapped.
 template <typename Element>
-Element* MapArray(int fd, size_t elements) {
-  void* memory = mmap(nullptr, MappedBytes<Element>(elements), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  return memory == MAP_FAILED ? nullptr : static_cast<Element*>(memory);
+Mapping MapArray(int fd, size_t elements) {
+  static_assert(sizeof(Element) % 8 == 0);
+  return Mapping::Map(fd, sizeof(Element) * elements, /*writable=*/true).value_or(Mapping());
 }
 
 }  // namespace
@@ -81,19 +73,15 @@ class BpfHost::Session {
  public:
   Session(uint32_t tasks_id, uint32_t cpus_id, uint32_t effects_id)
       : tasks_id_(tasks_id), cpus_id_(cpus_id), effects_id_(effects_id) {}
-  ~Session() {
-    view_.reset();
-    if (tasks_ != nullptr) munmap(tasks_, MappedBytes<ghost_view_task>(GHOST_VIEW_TASKS));
-    if (cpus_ != nullptr) munmap(cpus_, MappedBytes<ghost_view_cpu>(GHOST_VIEW_CPUS));
-    if (effects_ != nullptr) munmap(effects_, MappedBytes<ghost_effects>(1));
-  }
 
   bool Map(int tasks_fd, int cpus_fd, int effects_fd) {
     tasks_ = MapArray<ghost_view_task>(tasks_fd, GHOST_VIEW_TASKS);
     cpus_ = MapArray<ghost_view_cpu>(cpus_fd, GHOST_VIEW_CPUS);
-    effects_ = MapArray<ghost_effects>(effects_fd, 1);
-    if (tasks_ == nullptr || cpus_ == nullptr || effects_ == nullptr) return false;
-    view_ = std::make_unique<MappedView>(tasks_, cpus_, effects_);
+    effects_mapping_ = MapArray<ghost_effects>(effects_fd, 1);
+    effects_ = reinterpret_cast<ghost_effects*>(effects_mapping_.data());
+    if (tasks_.data() == nullptr || cpus_.data() == nullptr || effects_ == nullptr) return false;
+    view_ = std::make_unique<MappedView>(reinterpret_cast<ghost_view_task*>(tasks_.data()),
+                                         reinterpret_cast<ghost_view_cpu*>(cpus_.data()), effects_);
     return true;
   }
   bool Is(uint32_t tasks_id, uint32_t cpus_id, uint32_t effects_id) const {
@@ -118,8 +106,7 @@ class BpfHost::Session {
 
  private:
   const uint32_t tasks_id_, cpus_id_, effects_id_;
-  ghost_view_task* tasks_ = nullptr;
-  ghost_view_cpu* cpus_ = nullptr;
+  Mapping tasks_, cpus_, effects_mapping_;
   ghost_effects* effects_ = nullptr;
   std::unique_ptr<MappedView> view_;
 };
