@@ -100,8 +100,8 @@ class Load(Process):
 class Tool(Process):
     """A tool that counts already; report() ends it."""
 
-    def __init__(self, name, *words, ghostfs=NO_GHOST):
-        super().__init__(program(name), "--json", *words, GHOSTFS=ghostfs)
+    def __init__(self, name, *words, ghostfs=NO_GHOST, inside=()):
+        super().__init__(*inside, program(name), "--json", *words, GHOSTFS=ghostfs)
         self.expect("Ctrl-c to exit")
 
     def report(self):
@@ -253,12 +253,13 @@ class GhostTest(unittest.TestCase):
         ghostd = self.stack.enter_context(Process(program("ghostd"), "--mount", self.mount, "--gate", self.GATE))
         self.stack.callback(ghostd.process.send_signal, signal.SIGINT)
         ghostd.expect("serving")
+        self.ghostd = ghostd.process.pid
         agent = self.stack.enter_context(
             Process(program("fifo_per_cpu_agent"), "--ghostfs", self.mount, "--ghost_cpus", "0"))
         self.stack.callback(agent.end, signal.SIGINT)
         agent.expect("ghOSt active")
 
-    def measure(self, name, *words):
+    def measure(self, name, *words, **options):
         """One thread that another wakes can't run until that one blocks, 5 ms later: the agent does not preempt."""
         with Load("ghost_chain", 0, self.ROUNDS, 5) as load:
             for tid in load.tids:
@@ -268,7 +269,7 @@ class GhostTest(unittest.TestCase):
             # Somebody else's work, that must not be counted.
             with Load("lockstep", 0, 20, 2) as other:
                 other.tell("go")
-                threads, report = measure(name, load, *words, ghostfs=self.mount)
+                threads, report = measure(name, load, *words, ghostfs=self.mount, **options)
                 other.expect("threads")
             return threads, report, self.commits() - before
 
@@ -318,6 +319,15 @@ class GhostTest(unittest.TestCase):
         if idle > self.ROUNDS * 5 * MS / 2:
             self.assertGreater(report["idle_latches"], self.ROUNDS / 3, (idle, report))
             self.assertGreater(total_ns(report["idle_to_latched"]), idle / 4, (idle, report))
+
+    def test_schedghostidle_without_ghostds_pid(self):
+        """It can't be found out from another network namespace: ghostd is known by its name, and is no work either."""
+        os.sched_setaffinity(self.ghostd, {0})
+        before = idle_ns(0)
+        _, report, _ = self.measure("schedghostidle", "-g", inside=("unshare", "-n"))
+        idle = idle_ns(0) - before
+        if idle > self.ROUNDS * 5 * MS / 2:
+            self.assertGreater(report["idle_latches"], self.ROUNDS / 3, (idle, report))
 
     def test_schedclasstop(self):
         threads, report, _ = self.measure("schedclasstop")

@@ -24,10 +24,4 @@ static always_inline bool is_agent(struct task_struct *task) {
   return bpf_map_lookup_elem(&agents, &tid) != 0;
 }
 
-static always_inline bool is_ghostd(struct task_struct *task) {
-  if (!options.ghostd[0]) return 0;
-  __u32 pid = tgid_of(task);
-  return pid == options.ghostd[0] || pid == options.ghostd[1];
-}
-
 #endif /* GHOST_THIRD_PARTY_BPF_SCHED_AGENTS_BPF_H_ */

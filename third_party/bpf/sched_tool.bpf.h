@@ -90,19 +90,21 @@ static always_inline bool is_agent_of_kernel(struct task_struct *task) {
   return task->policy == POLICY_GHOST && BPF_CORE_READ_BITFIELD_PROBED(ghost, ghost.agent);
 }
 
-/* Whether ghostd holds it whenever it does not run. */
-static always_inline bool is_held_by_ghostd(struct task_struct *task) {
-  if (!task->ptrace) return 0;
-  struct task_struct *tracer = task->parent;
+static always_inline bool is_ghostd(struct task_struct *task) {
   if (options.any_ghostd) {
     const char name[8] = "ghostd";
     char comm[8] = {};
-    bpf_probe_read_kernel(comm, sizeof(comm), tracer->comm);
+    bpf_probe_read_kernel(comm, sizeof(comm), task->comm);
     return *(__u64 *)comm == *(const __u64 *)name;
   }
   if (!options.ghostd[0]) return 0;
-  __u32 pid = tgid_of(tracer);
+  __u32 pid = tgid_of(task);
   return pid == options.ghostd[0] || pid == options.ghostd[1];
+}
+
+/* Whether ghostd holds it whenever it does not run. */
+static always_inline bool is_held_by_ghostd(struct task_struct *task) {
+  return task->ptrace && is_ghostd(task->parent);
 }
 
 static always_inline bool is_ghost_task(struct task_struct *task) {
