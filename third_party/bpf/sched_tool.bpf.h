@@ -160,20 +160,17 @@ static always_inline bool is_selected(struct task_struct *task) {
 
 /* -- sched_switch -- */
 
-/* What the task that leaves its CPU waits for; 0: for nothing but a CPU. */
-static always_inline __u64 state_of_prev(__u64 *ctx) {
-  if (ctx[0]) return 0; /* preempted */
-  struct task_struct *prev = (struct task_struct *)ctx[1];
-  if (options.has_prev_state) return (__u32)ctx[3];
-  struct task_struct___state *old = (struct task_struct___state *)prev;
-  if (bpf_core_field_exists(old->state)) return old->state;
-  return prev->__state;
-}
-
 static always_inline __u64 state_of(struct task_struct *task) {
   struct task_struct___state *old = (struct task_struct___state *)task;
   if (bpf_core_field_exists(old->state)) return old->state;
   return task->__state;
+}
+
+/* What the task that leaves its CPU waits for; 0: for nothing but a CPU. */
+static always_inline __u64 state_of_prev(__u64 *ctx) {
+  if (ctx[0]) return 0; /* preempted */
+  if (options.has_prev_state) return (__u32)ctx[3];
+  return state_of((struct task_struct *)ctx[1]);
 }
 
 /* -- Histograms -- */
@@ -213,6 +210,21 @@ static always_inline void histogram_add(struct tool_histogram *histogram, __u64 
   static always_inline void count_ns(__u32 index, __u64 ns) {                    \
     struct tool_histogram *histogram = bpf_map_lookup_elem(&histograms, &index); \
     if (histogram) histogram_add(histogram, ns);                                 \
+  }
+
+/* -- What is kept of CPUs -- */
+
+/* A value of this type for each CPU; name_here() is this CPU's. */
+#define DEFINE_PER_CPU(type_of_value, name)               \
+  struct {                                                \
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);              \
+    __uint(max_entries, 1);                               \
+    __type(key, __u32);                                   \
+    __type(value, type_of_value);                         \
+  } name SEC(".maps");                                    \
+  static always_inline type_of_value *name##_here(void) { \
+    __u32 zero = 0;                                       \
+    return bpf_map_lookup_elem(&name, &zero);             \
   }
 
 /* -- What is kept of tasks -- */

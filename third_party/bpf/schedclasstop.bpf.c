@@ -2,12 +2,7 @@
 // schedclasstop: what each CPU's time goes to, by scheduling class.
 #include "third_party/bpf/sched_agents.bpf.h"
 
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, struct tool_cpu_classes);
-} cpus SEC(".maps");
+DEFINE_PER_CPU(struct tool_cpu_classes, cpus)
 
 /* By what the kernel decides with: prio is that of the class, also while a task has another's by priority inheritance.
  */
@@ -30,8 +25,7 @@ static always_inline __u32 meant_class(struct task_struct *task) {
 SEC("tp_btf/sched_switch")
 int schedclasstop_switch(__u64 *ctx) {
   __u64 now = bpf_ktime_get_ns();
-  __u32 zero = 0;
-  struct tool_cpu_classes *cpu = bpf_map_lookup_elem(&cpus, &zero);
+  struct tool_cpu_classes *cpu = cpus_here();
   if (!cpu) return 0;
   __u32 prev_class = meant_class((struct task_struct *)ctx[1]);
   __u32 next_class = meant_class((struct task_struct *)ctx[2]);

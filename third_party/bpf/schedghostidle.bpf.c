@@ -9,26 +9,15 @@
 
 DEFINE_HISTOGRAMS(1)
 
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, struct tool_latches);
-} latches SEC(".maps");
+DEFINE_PER_CPU(struct tool_latches, latches)
 
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, __u64);
-} idle_since SEC(".maps");
+DEFINE_PER_CPU(__u64, idle_since)
 
 /* What `granted` is of a task that a BPF program has latched. */
 #define GRANTED_BY_BPF 2
 
 static always_inline void count_latch(bool by_bpf) {
-  __u32 zero = 0;
-  struct tool_latches *counts = bpf_map_lookup_elem(&latches, &zero);
+  struct tool_latches *counts = latches_here();
   if (!counts) return;
   counts->latches += 1;
   if (by_bpf) counts->bpf_latches += 1;
@@ -77,8 +66,7 @@ static always_inline void switched_in(struct task_struct *next, __u64 since) {
   if (!is_selected(next) || !is_ghost_task(next)) return;
   struct task_times *times = find_slot(next);
   if (!times || !times->latched_ns) return;
-  __u32 zero = 0;
-  struct tool_latches *counts = bpf_map_lookup_elem(&latches, &zero);
+  struct tool_latches *counts = latches_here();
   if (since && times->latched_ns >= since && counts) {
     counts->idle_latches += 1;
     if (times->granted == GRANTED_BY_BPF) counts->idle_bpf_latches += 1;
@@ -93,8 +81,7 @@ int schedghostidle_switch(__u64 *ctx) {
   struct task_struct *next = (struct task_struct *)ctx[2];
   __u64 now = bpf_ktime_get_ns();
   if (is_selected(prev)) switched_out(prev, state_of_prev(ctx), now);
-  __u32 zero = 0;
-  __u64 *since = bpf_map_lookup_elem(&idle_since, &zero);
+  __u64 *since = idle_since_here();
   if (!since) return 0;
   if (!next->pid) {
     if (!*since) *since = now;

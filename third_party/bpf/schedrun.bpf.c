@@ -5,12 +5,7 @@
 DEFINE_HISTOGRAMS(TOOL_RUNS)
 
 /* When this CPU switched last; 0: not since the tool is there. */
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, __u64);
-} switched SEC(".maps");
+DEFINE_PER_CPU(__u64, switched)
 
 /* Only for tasks that ghostd holds: what they run between their wake-up and their gate is not theirs. */
 SEC("tp_btf/sched_waking")
@@ -48,8 +43,7 @@ SEC("tp_btf/sched_switch")
 int schedrun_switch(__u64 *ctx) {
   struct task_struct *prev = (struct task_struct *)ctx[1];
   __u64 now = bpf_ktime_get_ns();
-  __u32 zero = 0;
-  __u64 *last = bpf_map_lookup_elem(&switched, &zero);
+  __u64 *last = switched_here();
   if (!last) return 0;
   __u64 since = *last;
   *last = now;
