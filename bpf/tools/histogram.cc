@@ -87,14 +87,8 @@ double HistogramView::MeanNs() const {
 
 double HistogramView::PercentileNs(double p) const {
   if (count() == 0) return 0;
-  const auto rank = static_cast<uint64_t>(p * static_cast<double>(count() - 1)) + 1;
-  uint64_t seen = 0;
-  int slot = 0;
-  for (; slot < TOOL_SLOTS - 1; ++slot) {
-    seen += words_[2 + slot];
-    if (seen >= rank) break;
-  }
-  return SlotStartNs(slot + 1, unit_);
+  const size_t slot = PercentileSlot(words_.subspan(2), count(), p);
+  return SlotStartNs(static_cast<int>(slot) + 1, unit_);
 }
 
 std::string HistogramView::Text(absl::string_view title) const {
@@ -131,6 +125,17 @@ Json HistogramView::ToJson() const {
                             {"count", row.count}});
   }
   return json;
+}
+
+size_t PercentileSlot(std::span<const uint64_t> slots, uint64_t count, double p) {
+  const auto rank = static_cast<uint64_t>(p * static_cast<double>(count - 1)) + 1;
+  uint64_t seen = 0;
+  size_t slot = 0;
+  for (; slot < slots.size() - 1; ++slot) {
+    seen += slots[slot];
+    if (seen >= rank) break;
+  }
+  return slot;
 }
 
 void AddHistograms(std::span<const uint64_t> a, std::span<const uint64_t> b, std::span<uint64_t> sum) {

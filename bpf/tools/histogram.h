@@ -51,6 +51,10 @@ class HistogramView {
   Unit unit_;
 };
 
+// Which of the slots, in which `count` (> 0) values are, has the one that the fraction `p` (0..1) of them does not
+// exceed.
+size_t PercentileSlot(std::span<const uint64_t> slots, uint64_t count, double p);
+
 // What can be seen as a histogram of `a` and `b` together; `sum` holds the words.
 void AddHistograms(std::span<const uint64_t> a, std::span<const uint64_t> b, std::span<uint64_t> sum);
 

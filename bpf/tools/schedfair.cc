@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "bpf/tools/histogram.h"
 #include "bpf/tools/programs.h"
 #include "bpf/tools/tool.h"
 #include "lib/base/file.h"
@@ -38,15 +39,8 @@ class FairnessView {
   }
   // The share that the fraction `p` does not exceed: the upper end of its 5 %.
   double Percentile(double p) const {
-    const uint64_t all = count();
-    if (all == 0) return 0;
-    const auto rank = static_cast<uint64_t>(p * static_cast<double>(all - 1)) + 1;
-    uint64_t seen = 0;
-    for (int index = 0; index < TOOL_SHARES; ++index) {
-      seen += words_[index];
-      if (seen >= rank) return (index + 1) / static_cast<double>(TOOL_SHARES);
-    }
-    return 1;
+    if (count() == 0) return 0;
+    return static_cast<double>(PercentileSlot(words_.first(TOOL_SHARES), count(), p) + 1) / TOOL_SHARES;
   }
   Json Shares() const { return Json(std::vector<uint64_t>(words_.begin(), words_.begin() + TOOL_SHARES)); }
 
