@@ -4,44 +4,22 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <system_error>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "lib/base/find_program.h"
 #include "lib/base/status.h"
 #include "lib/base/time.h"
 
 namespace ghost {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr absl::Duration kStartTimeout = absl::Seconds(60);
 constexpr absl::Duration kStopTimeout = absl::Seconds(30);
 constexpr char kActive[] = "ghOSt active";
-
-absl::StatusOr<std::string> FindProgram(const std::string& name) {
-  std::vector<fs::path> folders;
-  std::error_code ignored;
-  fs::path folder = fs::read_symlink("/proc/self/exe", ignored).parent_path();
-  for (int i = 0; i < 3 && !folder.empty(); ++i, folder = folder.parent_path()) folders.push_back(folder);
-  if (const char* path = getenv("PATH"); path != nullptr) {
-    for (absl::string_view entry : absl::StrSplit(path, ':', absl::SkipEmpty())) folders.push_back(std::string(entry));
-  }
-  for (const fs::path& place : folders) {
-    const fs::path path = place / name;
-    if (fs::is_regular_file(path, ignored) && access(path.c_str(), X_OK) == 0) return path.string();
-  }
-  return WithHint(absl::NotFoundError(absl::StrCat("there is no program ", name, " beside this one or in $PATH")),
-                  absl::StrCat("bazel build -c opt ", name));
-}
 
 // In the agent's process. Returns only if it can't.
 int Execute(const std::vector<char*>& words, int output) {

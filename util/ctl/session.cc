@@ -15,12 +15,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "lib/base/find_program.h"
 #include "lib/base/status.h"
 #include "lib/ghostfs.h"
 #include "util/ctl/agent_enclave.h"
 #include "util/ctl/command.h"
 #include "util/ctl/namespace.h"
-#include "util/ctl/programs.h"
 #include "util/ctl/stats.h"
 
 namespace ghost::ctl {
