@@ -106,6 +106,13 @@ absl::StatusOr<int> NumTasks(const std::string& enclave) {
   return count;
 }
 
+absl::StatusOr<CpuSet> EnclaveCpus(const std::string& enclave) {
+  GHOST_ASSIGN_OR_RETURN(const std::string list, ReadFile(absl::StrCat(enclave, "/cpulist")));
+  CpuSet cpus;
+  if (ParseCpuList(list, &cpus) == CpuParseError::kOk) return cpus;
+  return absl::DataLossError(absl::StrCat(enclave, "/cpulist reads ", list));
+}
+
 GhostThread::GhostThread(std::function<void()> body) : thread_([this, body = std::move(body)] { ThreadMain(body); }) {
   started_.Wait();
 }

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "lib/base/cpu_set.h"
 #include "lib/base/notification.h"
 #include "lib/gtid.h"
 
@@ -39,6 +40,8 @@ absl::Status LeaveGhost(pid_t tid);
 // The threads in an enclave. A real kernel lists no more than fill a page (about 600): NumTasks counts all.
 absl::StatusOr<std::vector<pid_t>> ListTasks(const std::string& enclave);
 absl::StatusOr<int> NumTasks(const std::string& enclave);
+// The CPUs that an enclave has.
+absl::StatusOr<CpuSet> EnclaveCpus(const std::string& enclave);
 
 class GhostThread {
  public:

@@ -95,6 +95,14 @@ TEST_F(GhostThreadTest, ReadsTasksAndStatus) {
   EXPECT_EQ(NumTasks(enclave("enclave_2")).status().code(), absl::StatusCode::kDataLoss);
 }
 
+TEST_F(GhostThreadTest, ReadsCpus) {
+  std::ofstream(root_ / "enclave_1/cpulist") << "0-2,5\n";
+  EXPECT_EQ(*EnclaveCpus(enclave()), (CpuSet{0, 1, 2, 5}));
+  EXPECT_FALSE(EnclaveCpus("/nowhere").ok());
+  std::ofstream(root_ / "enclave_1/cpulist") << "nonsense\n";
+  EXPECT_EQ(EnclaveCpus(enclave()).status().code(), absl::StatusCode::kDataLoss);
+}
+
 TEST_F(GhostThreadTest, TheEnclaveThatIsGiven) {
   EXPECT_EQ(*FindEnclave(enclave()), enclave());
   EXPECT_EQ(*FindEnclave(enclave() + "/"), enclave());

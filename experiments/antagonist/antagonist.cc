@@ -25,7 +25,6 @@
 #include "experiments/common/print_format.h"
 #include "experiments/common/scheduler_flag.h"
 #include "lib/base/cpu_set.h"
-#include "lib/base/file.h"
 #include "lib/base/signals.h"
 #include "lib/base/status.h"
 #include "lib/base/time.h"
@@ -68,11 +67,7 @@ absl::StatusOr<std::vector<int>> CpusForCfs() {
 
 // With several CPUs, one is the agent's.
 absl::StatusOr<int> CpusForTasks(const std::string& enclave) {
-  GHOST_ASSIGN_OR_RETURN(const std::string list, ReadFile(enclave + "/cpulist"));
-  CpuSet cpus;
-  if (ParseCpuList(list, &cpus) != CpuParseError::kOk) {
-    return absl::FailedPreconditionError(absl::StrCat(enclave, "/cpulist reads ", list));
-  }
+  GHOST_ASSIGN_OR_RETURN(const CpuSet cpus, EnclaveCpus(enclave));
   return std::max(cpus.size() - 1, 1);
 }
 

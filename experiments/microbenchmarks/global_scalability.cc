@@ -28,6 +28,7 @@
 #include "lib/base/status.h"
 #include "lib/cli.h"
 #include "lib/ghost_flags.h"
+#include "lib/ghost_thread.h"
 #include "lib/ghostfs.h"
 #include "lib/topology.h"
 
@@ -81,13 +82,6 @@ std::string EnclaveFlag() {
   int number;
   if (!absl::SimpleAtoi(flag, &number)) return flag;
   return number < 0 ? "" : absl::StrCat("enclave_", number);
-}
-
-absl::StatusOr<CpuSet> CpusOf(KernelEnclave* enclave) {
-  GHOST_ASSIGN_OR_RETURN(const std::string list, enclave->ReadFile("cpulist"));
-  CpuSet cpus;
-  if (ParseCpuList(list, &cpus) == CpuParseError::kOk) return cpus;
-  return absl::FailedPreconditionError(absl::StrCat(enclave->directory(), "/cpulist reads ", list));
 }
 
 absl::Status ChooseCpus(const Topology& topology, const CpuSet& usable, Settings* settings) {
@@ -150,9 +144,7 @@ absl::StatusOr<std::string> Measure(const Settings& settings, int num_cpus, cons
 absl::StatusOr<std::string> EnclaveWith(Kernel* kernel, int cpu) {
   GHOST_ASSIGN_OR_RETURN(const std::vector<EnclaveInfo> enclaves, kernel->ListEnclaves());
   for (const EnclaveInfo& info : enclaves) {
-    const absl::StatusOr<std::unique_ptr<KernelEnclave>> enclave = kernel->AttachEnclave(info.directory);
-    if (!enclave.ok()) continue;
-    const absl::StatusOr<CpuSet> cpus = CpusOf(enclave->get());
+    const absl::StatusOr<CpuSet> cpus = EnclaveCpus(info.directory);
     if (cpus.ok() && cpus->Contains(cpu)) return info.directory;
   }
   return absl::NotFoundError(absl::StrCat("no enclave has CPU ", cpu));
@@ -212,7 +204,7 @@ absl::Status MeasureAgent(Settings settings) {
     return RunSteps(kernel.get(), settings);
   }
   GHOST_ASSIGN_OR_RETURN(const auto enclave, kernel->AttachEnclave(name));
-  GHOST_ASSIGN_OR_RETURN(const CpuSet cpus, CpusOf(enclave.get()));
+  GHOST_ASSIGN_OR_RETURN(const CpuSet cpus, EnclaveCpus(enclave->directory()));
   settings.enclave = enclave->directory();
   GHOST_RETURN_IF_ERROR(ChooseCpus(topology, cpus, &settings));
   absl::Status status = RunSteps(kernel.get(), settings);

@@ -40,6 +40,7 @@
 #include "lib/base/status.h"
 #include "lib/cli.h"
 #include "lib/ghost_flags.h"
+#include "lib/ghost_thread.h"
 #include "lib/ghostfs.h"
 #include "lib/topology.h"
 
@@ -82,11 +83,8 @@ absl::StatusOr<CpuSet> FreeCpus(Kernel* kernel, const Topology& topology) {
   CpuSet free = topology.all_cpus();
   GHOST_ASSIGN_OR_RETURN(const std::vector<EnclaveInfo> enclaves, kernel->ListEnclaves());
   for (const EnclaveInfo& info : enclaves) {
-    const absl::StatusOr<std::unique_ptr<KernelEnclave>> enclave = kernel->AttachEnclave(info.directory);
-    if (!enclave.ok()) continue;  // it is going
-    const absl::StatusOr<std::string> list = (*enclave)->ReadFile("cpulist");
-    CpuSet taken;
-    if (list.ok() && ParseCpuList(*list, &taken) == CpuParseError::kOk) free -= taken;
+    // If it can't be read, it is going.
+    if (const absl::StatusOr<CpuSet> taken = EnclaveCpus(info.directory); taken.ok()) free -= *taken;
   }
   if (!free.empty()) return free;
   return WithExitCode(WithHint(absl::UnavailableError("all CPUs belong to enclaves"), "ghostctl enclave ls"),

@@ -72,8 +72,7 @@ absl::StatusOr<CpuPlan> MakePlan(const ExperimentOptions& options, const std::st
   GHOST_RETURN_IF_ERROR(CheckCounts(options, needs));
   if (options.ghost()) {
     // They may be more than the machine has: ghostd's virtual ones. Then there is no CPU beside them.
-    GHOST_ASSIGN_OR_RETURN(const std::string list, ReadFile(enclave + "/cpulist"));
-    ParseCpuList(list, &needs.avoid);
+    GHOST_ASSIGN_OR_RETURN(needs.avoid, EnclaveCpus(enclave));
   }
   return PlanCpus(topology, usable, needs);
 }
