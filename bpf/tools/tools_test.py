@@ -350,7 +350,7 @@ class SyscallGateTest(GhostTest):
     """The same where ghostd stops tasks at each of their system calls: such stops end no run, and begin no wait."""
 
     GATE = "syscall"
-    SLACK = 0.6  # a stop costs something, and known_load asks for its time all the time
+    SLACK = 0.3  # a stop costs something
 
 
 def run(*words, **env):
