@@ -130,6 +130,8 @@ void CentralizedRuntime<Policy>::ReadAffinities() {
       gone_.PushBack(task);
       continue;
     }
+    // Where it may run stands in its slot, too, and can have changed without a message: the global agent has moved.
+    if (task->in_ring()) ring()->TakeBack(task);
     ReadAffinity(task);
     if (task->state_ == TaskState::kOnCpu && task->home_ >= 0 && !task->allowed_.Contains(task->home_)) {
       forbidden_.Add(task->home_);
@@ -190,6 +192,8 @@ void CentralizedRuntime<Policy>::LookAfreshAt(CpuState& c, Task* task, Time now)
   if (look.gone) return Leave(task, now);
   // A change of its affinity may be among what was lost.
   On(c, task, TaskAffinityChanged{.gtid = task->gtid_}, now);
+  // What its slot says is older than that: who has taken it may be done with it.
+  if (int cpu = -1; task->in_ring() && look.barrier != task->seqnum_) ring()->Resolve(task, &cpu);
   task->seqnum_ = look.barrier;
   // One that was given a CPU which has not switched to it yet looks like one that is off it again; but of that there
   // would have been a message, read or not. (If there was one of another kind, it is taken for off: a commit for it
@@ -221,6 +225,7 @@ void CentralizedRuntime<Policy>::DescribeCpu(int, std::string* text) {
     const Task* task = static_cast<const Task*>(base);
     TaskKeeper<Task>::Describe(*task, text);
     if (task->state_ == TaskState::kOnCpu && task->home_ >= 0) absl::StrAppend(text, " on cpu ", task->home_);
+    if (task->in_ring()) absl::StrAppend(text, " in a ring");
     if constexpr (requires { policy_.Describe(*task, text); }) policy_.Describe(*task, text);
     text->push_back('\n');
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "gtest/gtest.h"
 #include "kernel/usermode/sim/faults.h"
 #include "lib/base/file.h"
@@ -46,14 +47,21 @@ std::string RandomWorkload(uint64_t seed, bool more) {
       more ? absl::StrCat("class mill count ", number(6), " { loop { run exp 300us; sleep 10us } }\n") : "");
 }
 
+// The policies whose names end so have a ring from which CPUs take tasks themselves.
+constexpr absl::string_view kPnt = "_pnt";
+
 class SeedsTest : public testing::TestWithParam<std::tuple<std::string, uint64_t>> {};
 
 TEST_P(SeedsTest, HoldUnderFaults) {
-  const auto& [policy, block] = GetParam();
+  const auto& [name, block] = GetParam();
+  absl::string_view of_policy = name;
+  const bool pnt = absl::ConsumeSuffix(&of_policy, kPnt);
+  const std::string policy(of_policy);
   for (uint64_t seed = block * kSeedsOfBlock + 1; seed <= (block + 1) * kSeedsOfBlock; ++seed) {
     const absl::StatusOr<Workload> workload = ParseWorkload(RandomWorkload(seed, !KnowsUrgency(policy)));
     ASSERT_TRUE(workload.ok()) << workload.status();
     SimulationOptions options = OptionsFor(policy, 4);
+    options.pnt = pnt;
     options.seed = seed;
     options.abi = kAbis[seed % std::size(kAbis)];
     options.faults = *ParseFaults("all");
@@ -65,7 +73,7 @@ TEST_P(SeedsTest, HoldUnderFaults) {
     options.trace = &trace;
     Simulation simulation(options, *workload);
     const absl::Status status = simulation.Run();
-    EXPECT_TRUE(status.ok()) << policy << ", seed " << seed << ": " << status << "\n" << trace.LastLines(40);
+    EXPECT_TRUE(status.ok()) << name << ", seed " << seed << ": " << status << "\n" << trace.LastLines(40);
     EXPECT_GT(simulation.summary().faults, 10u);
   }
 }
@@ -112,6 +120,9 @@ INSTANTIATE_TEST_SUITE_P(Seeds, FoundTest, testing::ValuesIn(kFound),
 std::vector<std::string> Policies() {
   std::vector<std::string> names;
   for (const PolicyEntry& policy : SimPolicies()) names.emplace_back(policy.name);
+  for (const char* centralized : {"edf", "fifo_centralized", "shinjuku", "sol"}) {
+    names.push_back(absl::StrCat(centralized, kPnt));
+  }
   return names;
 }
 

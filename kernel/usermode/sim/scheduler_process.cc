@@ -48,6 +48,7 @@ absl::Status SchedulerProcess::Start() {
     options.hints = std::make_shared<SimHintSource>(options_.hints);
     host_->Watch(options_.hints->changes());
   }
+  if (options_.pnt != nullptr) options.pnt = options_.pnt->ForAgent();
   scheduler_ = options_.scheduler(enclave_.get(), options);
   GHOST_RETURN_IF_ERROR(SetTunables());
   GHOST_RETURN_IF_ERROR(scheduler_->Start());

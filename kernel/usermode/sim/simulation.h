@@ -30,7 +30,8 @@ struct SimulationOptions {
   int num_cpus = 4;
   std::shared_ptr<const Topology> topology = nullptr;  // null: the workload's, or num_cpus that share nothing
   CpuSet agent_cpus = {};                              // those that agents schedule; empty: all
-  int global_cpu = -1;                                 // where a global agent starts; -1: on the first of them
+  bool pnt = false;     // CPUs take waiting tasks by themselves, if the scheduler has a global agent
+  int global_cpu = -1;  // where a global agent starts; -1: on the first of them
   std::vector<std::pair<std::string, std::string>> tunables = {};  // of the policy: name and value
   uint64_t seed = 1;
   uint32_t abi = 91;
@@ -97,6 +98,7 @@ class Simulation final : public AgentObserver, public Observer {
   Random seeds_;
   SchedulerOptions scheduler_options_;
   std::unique_ptr<Faults> faults_;
+  SimPnt pnt_{&machine_};
   std::vector<std::unique_ptr<SchedulerProcess>> agents_;  // the last one is, or will be, the one that schedules
   std::string enclave_;
   std::vector<bool> has_run_;  // since the faults stopped, by thread

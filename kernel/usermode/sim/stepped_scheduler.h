@@ -30,6 +30,7 @@ struct SchedulerOptions {
   int queue_elements = 16384;
   std::shared_ptr<const Topology> topology = nullptr;              // null: flat
   std::shared_ptr<HintSource> hints = nullptr;                     // null: no application tells anything of its work
+  std::shared_ptr<PntPrograms> pnt = nullptr;                      // null: idle CPUs take no tasks by themselves
   int global_cpu = -1;                                             // where a global agent starts; -1: on the first CPU
   std::vector<std::pair<std::string, std::string>> tunables = {};  // of its policy: name and value
 };
@@ -98,7 +99,8 @@ class CentralizedScheduler final : public SteppedScheduler {
                  {.queue_elements = options.queue_elements,
                   .topology = options.topology,
                   .global_cpu = options.global_cpu,
-                  .hints = options.hints},
+                  .hints = options.hints,
+                  .pnt = options.pnt},
                  policy) {}
 
   absl::Status Start() override { return runtime_.StartStepped(); }
