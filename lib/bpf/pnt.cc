@@ -7,12 +7,6 @@
 #include "third_party/bpf/pnt_ring_objects.h"
 
 namespace ghost {
-namespace {
-
-// How long a departing agent's program may take to go: its process has to end.
-constexpr absl::Duration kOldProgramsTimeout = absl::Seconds(10);
-
-}  // namespace
 
 absl::Status BpfPntPrograms::Load(Enclave& enclave) {
   if (enclave.cpus().Last() >= PNT_MAX_CPUS) {
@@ -24,7 +18,7 @@ absl::Status BpfPntPrograms::Load(Enclave& enclave) {
 }
 
 absl::Status BpfPntPrograms::Attach(Enclave& enclave) {
-  GHOST_RETURN_IF_ERROR(programs_->Attach(kOldProgramsTimeout));
+  GHOST_RETURN_IF_ERROR(programs_->Attach());
   return enclave.DisableMyBpfProgLoad();
 }
 

@@ -20,7 +20,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernel/usermode/core/dialect.h"
 #include "lib/base/poll_until.h"
 #include "lib/base/status.h"
 #include "lib/bpf/libbpf_log.h"
@@ -145,6 +144,15 @@ int BpfPrograms::ProgramFd(const char* name) const {
   return program == nullptr ? -1 : bpf_program__fd(program);
 }
 
+ghostd_ioc_bpf_attach BpfPrograms::AttachRequest(int program_fd, uint32_t attach_type) const {
+  return {.prog_fd = program_fd,
+          .tasks_fd = MapFd("ghost_tasks"),
+          .cpus_fd = MapFd("ghost_cpus"),
+          .effects_fd = MapFd("ghost_effects"),
+          .attach_type = attach_type,
+          .flags = 0};
+}
+
 void* BpfPrograms::MapGlobals(size_t size) {
   if (globals_.data() != nullptr) return globals_.size() >= size ? globals_.data() : nullptr;
   const bpf_map* map = bpf_object__find_map_by_name(object_, ".bss");
@@ -165,12 +173,7 @@ int BpfPrograms::Link(const Program& program, ScopedFd* link) const {
     link->reset(fd);
     return 0;
   }
-  ghostd_ioc_bpf_attach attach = {.prog_fd = bpf_program__fd(program.program),
-                                  .tasks_fd = MapFd("ghost_tasks"),
-                                  .cpus_fd = MapFd("ghost_cpus"),
-                                  .effects_fd = MapFd("ghost_effects"),
-                                  .attach_type = program.attach_type,
-                                  .flags = 0};
+  ghostd_ioc_bpf_attach attach = AttachRequest(bpf_program__fd(program.program), program.attach_type);
   if (ioctl(ctl->get(), GHOSTD_IOC_BPF_ATTACH, &attach) != 0) return -errno;
   *link = *std::move(ctl);
   return 0;

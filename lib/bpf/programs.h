@@ -24,6 +24,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "kernel/abi/abi_version.h"
+#include "kernel/usermode/core/dialect.h"
 #include "lib/base/file.h"
 #include "lib/bpf/object.h"
 
@@ -51,13 +52,15 @@ class BpfPrograms {
   T* Global() {
     return static_cast<T*>(MapGlobals(sizeof(T)));
   }
-  // A map's descriptor, or -1.
-  int MapFd(const char* name) const;
-  // A program's, by its function's name; or -1.
+  // A program's descriptor, by its function's name; or -1.
   int ProgramFd(const char* name) const;
+  // What a user-mode kernel is given to run a program of these: its descriptor, and the maps'.
+  ghostd_ioc_bpf_attach AttachRequest(int program_fd, uint32_t attach_type) const;
 
+  // How long a departing agent's programs may take to go: its process has to end.
+  static constexpr absl::Duration kOldProgramsTimeout = absl::Seconds(10);
   // Attaches all, or none. While another agent's programs are there it waits, up to `timeout`; the error says so then.
-  absl::Status Attach(absl::Duration timeout);
+  absl::Status Attach(absl::Duration timeout = kOldProgramsTimeout);
   // Whether they are. Nothing happens if they are not.
   void Detach() { links_.clear(); }
   bool attached() const { return !links_.empty(); }
@@ -71,6 +74,8 @@ class BpfPrograms {
   BpfPrograms(absl::string_view name, const std::string& enclave, const AbiVersion& abi, bool user_mode)
       : name_(name), enclave_(enclave), abi_(abi), user_mode_(user_mode) {}
   absl::Status Open(const BpfObjectFile& file);
+  // A map's descriptor, or -1.
+  int MapFd(const char* name) const;
   absl::Status LoadError(int error, const std::string& log) const;
   // One program: its link, or -errno.
   int Link(const Program& program, ScopedFd* link) const;

@@ -5,12 +5,6 @@
 #include "lib/base/status.h"
 
 namespace ghost {
-namespace {
-
-// How long a departing agent's programs may take to go: its process has to end.
-constexpr absl::Duration kOldProgramsTimeout = absl::Seconds(10);
-
-}  // namespace
 
 BpfRuntime::BpfRuntime(Enclave* enclave, RuntimeOptions options, std::string name,
                        std::span<const BpfObjectFile> objects)
@@ -24,7 +18,7 @@ absl::Status BpfRuntime::LoadPrograms() {
 }
 
 absl::Status BpfRuntime::AttachPrograms() {
-  GHOST_RETURN_IF_ERROR(programs_->Attach(kOldProgramsTimeout));
+  GHOST_RETURN_IF_ERROR(programs_->Attach());
   return enclave()->DisableMyBpfProgLoad();
 }
 

@@ -87,13 +87,7 @@ class Biff {
   std::unique_ptr<BpfProgram> Take(const char* name) {
     usermode::FakeCaller self(getpid(), getpid());
     std::unique_ptr<BpfProgram> program;
-    const int error = host_.Take({.prog_fd = programs_->ProgramFd(name),
-                                  .tasks_fd = programs_->MapFd("ghost_tasks"),
-                                  .cpus_fd = programs_->MapFd("ghost_cpus"),
-                                  .effects_fd = programs_->MapFd("ghost_effects"),
-                                  .attach_type = 0,
-                                  .flags = 0},
-                                 self, &program);
+    const int error = host_.Take(programs_->AttachRequest(programs_->ProgramFd(name), 0), self, &program);
     GHOST_CHECK(error == 0) << error;
     return program;
   }

@@ -132,12 +132,7 @@ class BiffTwinTest : public testing::TestWithParam<int> {
 
   void Attach(const char* name, BpfHook hook) {
     usermode::FakeCaller self(getpid(), getpid());
-    const ghostd_ioc_bpf_attach attach = {.prog_fd = programs_->ProgramFd(name),
-                                          .tasks_fd = programs_->MapFd("ghost_tasks"),
-                                          .cpus_fd = programs_->MapFd("ghost_cpus"),
-                                          .effects_fd = programs_->MapFd("ghost_effects"),
-                                          .attach_type = 0,
-                                          .flags = 0};
+    const ghostd_ioc_bpf_attach attach = programs_->AttachRequest(programs_->ProgramFd(name), 0);
     std::unique_ptr<BpfProgram> program;
     ASSERT_EQ(host_.Take(attach, self, &program), 0);
     ASSERT_EQ(

@@ -37,12 +37,7 @@ class BpfHostTest : public testing::Test {
     programs_ = *std::move(loaded);
     harness_.core.SetBpfLoader(&host_);
     harness_.MakeEnclave(1, "0-1");
-    good_ = {.prog_fd = programs_->ProgramFd("biff_msg"),
-             .tasks_fd = programs_->MapFd("ghost_tasks"),
-             .cpus_fd = programs_->MapFd("ghost_cpus"),
-             .effects_fd = programs_->MapFd("ghost_effects"),
-             .attach_type = BPF_GHOST_MSG_SEND | kAbi << 16,
-             .flags = 0};
+    good_ = programs_->AttachRequest(programs_->ProgramFd("biff_msg"), BPF_GHOST_MSG_SEND | kAbi << 16);
   }
 
   int64_t OpenCtl() { return harness_.Open("enclave_1/ctl", O_RDWR); }
