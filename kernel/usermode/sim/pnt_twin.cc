@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <span>
+#include <utility>
 
 #include "lib/base/shared_word.h"
 
@@ -13,7 +14,7 @@ using usermode::BpfHook;
 
 class TwinProgram final : public usermode::BpfProgram {
  public:
-  explicit TwinProgram(pnt* memory) : twin_(memory) {}
+  explicit TwinProgram(std::shared_ptr<pnt> memory) : memory_(std::move(memory)), twin_(memory_.get()) {}
   bool Run(BpfHook, std::span<std::byte> context, int cpu, BpfHelpers& helpers, int32_t* result) override {
     *result = 0;
     twin_.PickNextTask(*reinterpret_cast<const bpf_ghost_sched*>(context.data()), cpu, helpers);
@@ -21,6 +22,7 @@ class TwinProgram final : public usermode::BpfProgram {
   }
 
  private:
+  const std::shared_ptr<pnt> memory_;
   PntTwin twin_;
 };
 
@@ -36,7 +38,9 @@ bool Allows(const pnt_slot& slot, int cpu) {
 
 }  // namespace
 
-std::unique_ptr<usermode::BpfProgram> PntTwin::Program(pnt* memory) { return std::make_unique<TwinProgram>(memory); }
+std::unique_ptr<usermode::BpfProgram> PntTwin::Program(std::shared_ptr<pnt> memory) {
+  return std::make_unique<TwinProgram>(std::move(memory));
+}
 
 uint32_t PntTwin::FirstOf(uint32_t ring, uint32_t found, uint32_t slot, int cpu) {
   const pnt_slot& candidate = memory_.rings[ring].slots[slot];

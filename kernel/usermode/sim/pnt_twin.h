@@ -28,8 +28,8 @@ class PntTwin {
       : memory_(*memory), lock_(lock), slots_(slots) {}
   // `cpu` picks its next task.
   void PickNextTask(const bpf_ghost_sched& context, int cpu, usermode::BpfHelpers& helpers);
-  // For Core::AttachProgram; `memory` outlives it.
-  static std::unique_ptr<usermode::BpfProgram> Program(pnt* memory);
+  // For Core::AttachProgram.
+  static std::unique_ptr<usermode::BpfProgram> Program(std::shared_ptr<pnt> memory);
 
  private:
   // Slots + 1, 0 = none.

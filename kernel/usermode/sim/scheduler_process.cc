@@ -1,8 +1,10 @@
 #include "kernel/usermode/sim/scheduler_process.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
+#include "kernel/usermode/sim/sim_pnt.h"
 #include "lib/base/status.h"
 #include "lib/tunable.h"
 
@@ -48,7 +50,7 @@ absl::Status SchedulerProcess::Start() {
     options.hints = std::make_shared<SimHintSource>(options_.hints);
     host_->Watch(options_.hints->changes());
   }
-  if (options_.pnt != nullptr) options.pnt = options_.pnt->ForAgent();
+  if (options_.pnt) options.pnt = std::make_shared<SimPntPrograms>();
   scheduler_ = options_.scheduler(enclave_.get(), options);
   GHOST_RETURN_IF_ERROR(SetTunables());
   GHOST_RETURN_IF_ERROR(scheduler_->Start());

@@ -18,7 +18,6 @@
 #include "kernel/usermode/sim/hint_board.h"
 #include "kernel/usermode/sim/machine.h"
 #include "kernel/usermode/sim/sim_kernel.h"
-#include "kernel/usermode/sim/sim_pnt.h"
 #include "kernel/usermode/sim/stepped_scheduler.h"
 #include "lib/base/cpu_set.h"
 #include "lib/enclave.h"
@@ -34,7 +33,7 @@ class SchedulerProcess {
     CpuSet cpus;          // of the enclave that it makes, …
     std::string enclave;  // … unless this names one that is there: it goes on with that
     AgentObserver* observer = nullptr;
-    SimPnt* pnt = nullptr;       // the machine's rings; null: none
+    bool pnt = false;            // with PNT rings
     HintBoard* hints = nullptr;  // what the applications tell; null: nothing
   };
 

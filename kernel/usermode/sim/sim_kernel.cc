@@ -6,6 +6,8 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <span>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -20,6 +22,23 @@ namespace {
 
 // How often a process that waits for agent_online looks.
 constexpr int64_t kOnlinePollNs = 20'000;
+
+// A program that takes the CPU whose event it is for a while.
+class TimedProgram final : public usermode::BpfProgram {
+ public:
+  TimedProgram(std::unique_ptr<usermode::BpfProgram> program, SimDriver* driver)
+      : program_(std::move(program)), driver_(*driver) {}
+  bool Run(usermode::BpfHook hook, std::span<std::byte> context, int cpu, usermode::BpfHelpers& helpers,
+           int32_t* result) override {
+    driver_.ProgramRan(cpu);
+    return program_->Run(hook, context, cpu, helpers, result);
+  }
+  usermode::BpfView* view() override { return program_->view(); }
+
+ private:
+  const std::unique_ptr<usermode::BpfProgram> program_;
+  SimDriver& driver_;
+};
 
 absl::Status Failed(int64_t result, absl::string_view what) { return ErrnoStatus(static_cast<int>(-result), what); }
 
@@ -222,7 +241,8 @@ absl::Status SimEnclave::AttachProgram(usermode::BpfHook hook, std::unique_ptr<u
   host_.Charge(host_.machine().costs().syscall_ns);
   if (host_.dead()) return ErrnoStatus(ENODEV, Path("ctl"));
   const uint64_t handle = host_.process().descriptors.at(ctl_).handle;
-  const int result = host_.machine().core().AttachProgram(id_, hook, std::move(program), handle);
+  auto timed = std::make_unique<TimedProgram>(std::move(program), &host_.machine().driver());
+  const int result = host_.machine().core().AttachProgram(id_, hook, std::move(timed), handle);
   return result < 0 ? Failed(result, absl::StrCat("cannot attach a program to ", name_)) : absl::OkStatus();
 }
 

@@ -49,7 +49,7 @@ class SimEnclave final : public KernelEnclave {
   absl::StatusOr<int64_t> TaskGtid(pid_t tid) override;
   // For the messages that the current agent has handled since the last time.
   int64_t MessageCost();
-  // Attaches a program, as long as this enclave is open.
+  // Attaches a program, as long as this enclave is open. Each of its runs takes CostModel::program_ns.
   absl::Status AttachProgram(usermode::BpfHook hook, std::unique_ptr<usermode::BpfProgram> program);
   Machine& machine() { return host_.machine(); }
 

@@ -1,33 +1,34 @@
-// SimPnt: the programs of agents with PNT rings (lib/pnt_ring.h) on a simulated machine: the twin of the program
-// (pnt_twin.h) in their enclave, over the rings of the agents that schedule it, one after the other.
-//
-// A twin stays in its enclave to the end; it does nothing while no agent has rings. It outlives agents. Threads: one.
+// SimPntPrograms: the program of an agent with PNT rings (lib/pnt_ring.h) on a simulated machine: its twin
+// (pnt_twin.h), attached as long as the agent has its enclave open. Threads: one.
 #ifndef GHOST_KERNEL_USERMODE_SIM_SIM_PNT_H_
 #define GHOST_KERNEL_USERMODE_SIM_SIM_PNT_H_
 
-#include <cstdint>
 #include <memory>
-#include <set>
 
-#include "kernel/usermode/sim/machine.h"
+#include "kernel/usermode/sim/pnt_twin.h"
+#include "kernel/usermode/sim/sim_kernel.h"
+#include "lib/enclave.h"
 #include "lib/pnt_ring.h"
 #include "third_party/bpf/pnt_ring.h"
 
 namespace ghost::sim {
 
-class SimPnt {
+class SimPntPrograms final : public PntPrograms {
  public:
-  explicit SimPnt(Machine* machine) : machine_(*machine) {}
-  // For RuntimeOptions::pnt of one agent process.
-  std::shared_ptr<PntPrograms> ForAgent();
+  absl::Status Load(Enclave&) override {
+    memory_ = std::make_shared<pnt>();
+    return absl::OkStatus();
+  }
+  absl::Status Attach(Enclave& enclave) override {
+    return static_cast<SimEnclave&>(enclave.kernel())
+        .AttachProgram(usermode::BpfHook::kPickNextTask, PntTwin::Program(memory_));
+  }
+  // It does nothing while its rings are not active, and goes when the enclave is closed.
+  void Detach() override {}
+  pnt* memory() override { return memory_.get(); }
 
  private:
-  class Programs;
-  class Program;
-  Machine& machine_;
-  // The rings of the agent that schedules; null: of none.
-  std::shared_ptr<std::shared_ptr<pnt>> rings_ = std::make_shared<std::shared_ptr<pnt>>();
-  std::set<uint64_t> enclaves_;  // that have a twin
+  std::shared_ptr<pnt> memory_;
 };
 
 }  // namespace ghost::sim

@@ -108,7 +108,7 @@ void Simulation::StartAgents(const std::string& enclave) {
                                                                               .cpus = options_.agent_cpus,
                                                                               .enclave = enclave,
                                                                               .observer = this,
-                                                                              .pnt = options_.pnt ? &pnt_ : nullptr,
+                                                                              .pnt = options_.pnt,
                                                                               .hints = &state_.hints()}));
 }
 

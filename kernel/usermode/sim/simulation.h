@@ -98,7 +98,6 @@ class Simulation final : public AgentObserver, public Observer {
   Random seeds_;
   SchedulerOptions scheduler_options_;
   std::unique_ptr<Faults> faults_;
-  SimPnt pnt_{&machine_};
   std::vector<std::unique_ptr<SchedulerProcess>> agents_;  // the last one is, or will be, the one that schedules
   std::string enclave_;
   std::vector<bool> has_run_;  // since the faults stopped, by thread

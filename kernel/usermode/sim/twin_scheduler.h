@@ -3,8 +3,8 @@
 //     SchedulerFactory biff = TwinScheduler<BiffTwin>::Make;
 //
 // A twin is what its BPF source is, in C++ (biff_twin.h is the model): it gets what programs see of the kernel in its
-// Options, answers each hook, and a test (tests/bpf) holds it against the source. Each run of one of its programs takes
-// the CPU CostModel::program_ns. What it is not: the programs' agent; what that counts and prints is not here.
+// Options, answers each hook, and a test (tests/bpf) holds it against the source. What it is not: the programs' agent;
+// what that counts and prints is not here.
 //
 // Threads: one.
 #ifndef GHOST_KERNEL_USERMODE_SIM_TWIN_SCHEDULER_H_
@@ -59,19 +59,15 @@ class TwinRuntime final : public ProgramsRuntime {
  private:
   class Program final : public usermode::BpfProgram {
    public:
-    Program(std::shared_ptr<T> twin, SimDriver* driver) : twin_(std::move(twin)), driver_(*driver) {}
+    explicit Program(std::shared_ptr<T> twin) : twin_(std::move(twin)) {}
     bool Run(usermode::BpfHook hook, std::span<std::byte> context, int cpu, usermode::BpfHelpers& helpers,
              int32_t* result) override {
-      driver_.ProgramRan(cpu);
       return twin_->Run(hook, context, cpu, helpers, result);
     }
 
    private:
     const std::shared_ptr<T> twin_;
-    SimDriver& driver_;
   };
-
-  SimEnclave& sim_enclave() { return static_cast<SimEnclave&>(enclave()->kernel()); }
 
   std::shared_ptr<T> MakeTwin(KernelEnclave* kernel) {
     Machine& machine = static_cast<SimEnclave*>(kernel)->machine();
@@ -85,10 +81,10 @@ class TwinRuntime final : public ProgramsRuntime {
   absl::Status LoadPrograms() override { return absl::OkStatus(); }
   absl::Status SetTunables() override { return enclave()->SetTunable("deliver_ticks", true); }
   absl::Status AttachPrograms() override {
-    SimEnclave& kernel = sim_enclave();
+    auto& kernel = static_cast<SimEnclave&>(enclave()->kernel());
     for (size_t hook = 0; hook < usermode::kNumBpfHooks; ++hook) {
-      GHOST_RETURN_IF_ERROR(kernel.AttachProgram(static_cast<usermode::BpfHook>(hook),
-                                                 std::make_unique<Program>(twin_, &kernel.machine().driver())));
+      GHOST_RETURN_IF_ERROR(
+          kernel.AttachProgram(static_cast<usermode::BpfHook>(hook), std::make_unique<Program>(twin_)));
     }
     return absl::OkStatus();
   }
