@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
-#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -22,6 +20,7 @@
 #include "kernel/usermode/core/core_harness.h"
 #include "kernel/usermode/linux/bpf_host.h"
 #include "lib/bpf/programs.h"
+#include "tests/bpf/twin_events.h"
 #include "third_party/bpf/biff.h"
 #include "third_party/bpf/biff_objects.h"
 
@@ -31,34 +30,10 @@ namespace {
 using usermode::BpfHelpers;
 using usermode::BpfHook;
 using usermode::BpfProgram;
-using usermode::FakeDriver;
 using usermode::Harness;
 using usermode::TestAgent;
 
 constexpr int kCpus = 4;
-
-// Writes down what succeeds; passes on to `next`, if there is one.
-class Recorder final : public BpfHelpers {
- public:
-  explicit Recorder(BpfHelpers* next) : next_(next) {}
-  int WakeAgent(int cpu) override { return Note(next_ ? next_->WakeAgent(cpu) : 0, absl::StrCat("wake ", cpu)); }
-  int RunGtid(int64_t gtid, uint32_t barrier, int32_t flags) override {
-    return Note(next_ ? next_->RunGtid(gtid, barrier, flags) : 0, absl::StrCat("run ", gtid, " ", barrier, " ", flags));
-  }
-  int ReschedCpu(int cpu, uint32_t flags) override {
-    return Note(next_ ? next_->ReschedCpu(cpu, flags) : 0, absl::StrCat("resched ", cpu, " ", flags));
-  }
-  void NoteFailure() override { FAIL() << "an effect failed"; }
-
-  std::vector<std::string> calls;
-
- private:
-  int Note(int error, std::string call) {
-    if (error == 0) calls.push_back(std::move(call));
-    return error;
-  }
-  BpfHelpers* const next_;
-};
 
 class Both final : public BpfProgram {
  public:
@@ -84,20 +59,6 @@ class Both final : public BpfProgram {
  private:
   const std::unique_ptr<BpfProgram> program_, twin_;
   uint64_t& runs_;
-};
-
-// Whose tasks have affinities.
-class Driver : public FakeDriver {
- public:
-  std::optional<CpuSet> Affinity(int64_t gtid) override {
-    auto found = affinities.find(gtid);
-    return found == affinities.end() ? CpuSet::FirstN(kCpus) : found->second;
-  }
-  void Run(int64_t gtid, int cpu) override { running[gtid] = cpu; }
-  void Preempt(int64_t gtid) override { preempted.push_back(gtid); }
-  std::map<int64_t, CpuSet> affinities;
-  std::map<int64_t, int> running;
-  std::vector<int64_t> preempted;
 };
 
 class BiffTwinTest : public testing::TestWithParam<int> {
@@ -164,16 +125,14 @@ class BiffTwinTest : public testing::TestWithParam<int> {
         if (!runs) {
           core.OnTaskReady(gtid, {.waker_cpu = static_cast<int>(Random(kCpus))});  // if it was blocked
         } else {
-          driver_->running.erase(gtid);
-          std::erase(driver_->preempted, gtid);
+          driver_->Forget(gtid);
           Random(3) == 0 ? core.OnTaskYielded(gtid) : core.OnTaskBlocked(gtid);
         }
     }
   }
 
   void Exit(int64_t gtid) {
-    driver_->running.erase(gtid);
-    std::erase(driver_->preempted, gtid);
+    driver_->Forget(gtid);
     std::erase(tasks_, gtid);
     harness_->core.OnTaskExited(gtid);
   }
@@ -181,12 +140,7 @@ class BiffTwinTest : public testing::TestWithParam<int> {
   void Step() {
     usermode::Core& core = harness_->core;
     driver_->now_ns += Random(3'000'000);
-    while (!driver_->preempted.empty()) {
-      const int64_t gtid = driver_->preempted.back();
-      driver_->preempted.pop_back();
-      driver_->running.erase(gtid);
-      core.OnTaskGated(gtid);
-    }
+    driver_->GatePreempted(&core);
     switch (Random(10)) {
       case 0:
         if (tasks_.size() < 30) tasks_.push_back(harness_->Enter(1, next_tid_++));
@@ -230,9 +184,9 @@ class BiffTwinTest : public testing::TestWithParam<int> {
   usermode::BpfHost host_{kCpus, [](const std::string& line) { FAIL() << line; }};
   uint64_t runs_ = 0;
   std::unique_ptr<sim::BiffTwin> twin_;
-  Driver* driver_ = new Driver;
+  TaskDriver* driver_ = new TaskDriver(kCpus);
   std::unique_ptr<Harness> harness_ =
-      std::make_unique<Harness>(Harness::Defaults(), std::unique_ptr<FakeDriver>(driver_));
+      std::make_unique<Harness>(Harness::Defaults(), std::unique_ptr<usermode::FakeDriver>(driver_));
   std::vector<std::unique_ptr<TestAgent>> agents_;
   std::mt19937_64 random_{static_cast<uint64_t>(GetParam())};
   std::vector<int64_t> tasks_;
