@@ -251,7 +251,7 @@ class GhostTest(unittest.TestCase):
         self.addCleanup(self.stack.close)
         self.mount = os.path.join(self.stack.enter_context(tempfile.TemporaryDirectory()), "ghost")
         ghostd = self.stack.enter_context(Process(program("ghostd"), "--mount", self.mount, "--gate", self.GATE))
-        self.stack.callback(ghostd.process.send_signal, signal.SIGINT)
+        self.stack.callback(ghostd.end, signal.SIGINT)
         ghostd.expect("serving")
         self.ghostd = ghostd.process.pid
         agent = self.stack.enter_context(
