@@ -13,13 +13,12 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
-#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "lib/base/capability.h"
 #include "lib/base/poll_until.h"
 #include "lib/base/status.h"
 #include "lib/bpf/libbpf_log.h"
@@ -33,15 +32,8 @@ bool IsUserMode(const std::string& enclave) {
   return statfs(enclave.c_str(), &status) == 0 && status.f_type == kFuseMagic;
 }
 
-// Whether this process has CAP_PERFMON, or CAP_SYS_ADMIN, which includes it.
-bool HasPerfmon() {
-  constexpr std::string_view kField = "\nCapEff:\t";
-  const std::string text = ReadFile("/proc/self/status").value_or("");
-  const size_t at = text.find(kField);
-  if (at == std::string::npos) return true;
-  const uint64_t effective = strtoull(text.c_str() + at + kField.size(), nullptr, 16);
-  return (effective & (uint64_t{1} << CAP_PERFMON | uint64_t{1} << CAP_SYS_ADMIN)) != 0;
-}
+// CAP_SYS_ADMIN includes it.
+bool HasPerfmon() { return HasCapability(CAP_PERFMON) || HasCapability(CAP_SYS_ADMIN); }
 
 uint64_t MapMebibytes(const bpf_object* object) {
   uint64_t bytes = 0;

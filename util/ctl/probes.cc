@@ -21,9 +21,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "lib/base/capability.h"
 #include "lib/base/cpu_set.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
@@ -67,11 +67,6 @@ std::string StatusLine(const std::string& name) {
     if (absl::ConsumePrefix(&line, absl::StrCat(name, ":\t"))) return std::string(line);
   }
   return "";
-}
-
-bool HasCapability(int capability) {
-  uint64_t capabilities = 0;
-  return absl::SimpleHexAtoi(StatusLine("CapEff"), &capabilities) && ((capabilities >> capability) & 1) != 0;
 }
 
 int TryMount() {
