@@ -21,6 +21,7 @@
 
 #include <array>
 #include <cstdint>
+#include <iterator>
 #include <type_traits>
 #include <vector>
 
@@ -29,6 +30,13 @@
 #include "lib/base/logging.h"
 
 namespace ghost {
+
+// The one behind `task` in an intrusive queue, or null.
+template <typename Queue, typename Task>
+Task* NextIn(Queue& queue, Task* task) {
+  const auto next = std::next(queue.iterator_to(*task));
+  return next == queue.end() ? nullptr : &*next;
+}
 
 class AffinityGroups {
  public:

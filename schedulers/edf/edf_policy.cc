@@ -66,12 +66,9 @@ bool EdfPolicy::GoesBefore(const Task& waiting, const Task& running) const {
 }
 
 EdfPolicy::Task* EdfPolicy::Queue::After(Task* task) {
-  if (!task->is_last()) {
-    if (auto next = ++hinted.iterator_to(*task); next != hinted.end()) return &*next;
-    return last.empty() ? nullptr : &last.front();
-  }
-  auto next = ++last.iterator_to(*task);
-  return next == last.end() ? nullptr : &*next;
+  if (task->is_last()) return NextIn(last, task);
+  if (Task* next = NextIn(hinted, task)) return next;
+  return last.empty() ? nullptr : &last.front();
 }
 
 // -- Who waits --

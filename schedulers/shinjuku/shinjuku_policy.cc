@@ -16,8 +16,7 @@ ShinjukuPolicy::ShinjukuPolicy(const PolicyConfig& config, const Options& option
 
 ShinjukuPolicy::Task* ShinjukuPolicy::Queue::After(Task* task) {
   const int qos_class = task->qos_class();
-  List& list = task->in_front ? front[qos_class] : back[qos_class];
-  if (auto next = ++list.iterator_to(*task); next != list.end()) return &*next;
+  if (Task* next = NextIn(task->in_front ? front[qos_class] : back[qos_class], task)) return next;
   if (task->in_front && !back[qos_class].empty()) return &back[qos_class].front();
   const uint64_t lower = classes & ((uint64_t{1} << qos_class) - 1);
   if (lower == 0) return nullptr;

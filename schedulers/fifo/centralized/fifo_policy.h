@@ -69,10 +69,7 @@ class CentralizedFifoPolicy {
   template <typename Visit>
   void ForEachWaiting(Visit visit) {
     groups_.VisitInOrder([&](int group) { return &queues_[group].front(); },
-                         [&](int group, Task* task) -> Task* {
-                           auto next = ++queues_[group].iterator_to(*task);
-                           return next == queues_[group].end() ? nullptr : &*next;
-                         },
+                         [&](int group, Task* task) { return NextIn(queues_[group], task); },
                          [](const Task& a, const Task& b) { return a.turn < b.turn; }, visit);
   }
 
