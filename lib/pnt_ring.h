@@ -11,8 +11,9 @@
 // task a CPU it takes it back (TakeBack), which fails if a CPU was faster: then Reap tells, now or soon. When a message
 // says that a task has left its CPU, blocked, died, …, Resolve says whether a CPU had taken it.
 //
-// A slot says where its task may run. If that changes, a message about the task comes, so that the barrier in the slot
-// is old, and the kernel refuses it.
+// A slot says where its task may run. If the task's affinity changes, a message comes, so that the barrier in the slot
+// is old, and the kernel refuses it. What changes without a message (the global agent's CPU) is the runtime's to see:
+// it takes the task back.
 //
 // What it is not: it knows no messages, no CPUs' states and no policy; lib/centralized_ring.inc.h does. PntPrograms is
 // what runs on the other side.
