@@ -1,5 +1,7 @@
 #include "tests/bpf/disguise.h"
 
+#include "tests/bpf/insn.h"
+
 namespace ghost {
 namespace {
 
@@ -17,15 +19,12 @@ bool IsJump(const bpf_insn& insn) {
   return (kind == BPF_JMP || kind == BPF_JMP32) && operation != BPF_CALL && operation != BPF_EXIT;
 }
 
-bpf_insn StoreZero(uint8_t base, int offset) {
-  return {.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = base, .src_reg = 0, .off = static_cast<int16_t>(offset)};
-}
-
 // What is put before an instruction: a helper's stores into memory that it is handed in register 2.
 void Before(const bpf_insn& insn, std::vector<bpf_insn>* code) {
   if (!IsCall(insn) || insn.src_reg != 0) return;
   const int bytes = insn.imm == kGetAffinity ? kAffinityBytes : insn.imm == kGetComm ? kCommBytes : 0;
-  for (int offset = 0; offset < bytes; offset += 8) code->push_back(StoreZero(BPF_REG_2, offset));
+  for (int offset = 0; offset < bytes; offset += 8)
+    code->push_back(Insn(BPF_ST | BPF_MEM | BPF_DW, BPF_REG_2, 0, offset));
 }
 
 bool IsGhostHelper(int number) {
@@ -37,11 +36,7 @@ bool IsGhostHelper(int number) {
 DisguisedCode Disguise(const std::vector<bpf_insn>& code, int context) {
   DisguisedCode result;
   std::vector<uint32_t> at;  // where the instruction itself has come
-  result.code.push_back({.code = BPF_LD | BPF_DW | BPF_IMM,
-                         .dst_reg = BPF_REG_1,
-                         .src_reg = BPF_PSEUDO_MAP_VALUE,
-                         .off = 0,
-                         .imm = context});
+  result.code.push_back(Insn(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_VALUE, 0, context));
   result.code.push_back({});
   for (size_t i = 0; i < code.size(); ++i) {
     result.moved.push_back(static_cast<uint32_t>(result.code.size()));

@@ -6,19 +6,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/bpf/sections.h"
+#include "tests/bpf/insn.h"
 
 namespace ghost {
 namespace {
 
 constexpr uint32_t kContextBytes = 16;
 
-bpf_insn Insn(int code, int dst = 0, int src = 0, int off = 0, int imm = 0) {
-  return {.code = static_cast<uint8_t>(code),
-          .dst_reg = static_cast<uint8_t>(dst & 0xf),
-          .src_reg = static_cast<uint8_t>(src & 0xf),
-          .off = static_cast<int16_t>(off),
-          .imm = imm};
-}
 const bpf_insn kExit = Insn(BPF_JMP | BPF_EXIT);
 bpf_insn Set(int reg, int value) { return Insn(BPF_ALU64 | BPF_MOV | BPF_K, reg, 0, 0, value); }
 bpf_insn Copy(int reg, int from) { return Insn(BPF_ALU64 | BPF_MOV | BPF_X, reg, from); }

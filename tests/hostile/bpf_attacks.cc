@@ -15,6 +15,7 @@
 
 #include "kernel/ghost_uapi_bpf.h"
 #include "kernel/usermode/core/dialect.h"
+#include "tests/bpf/insn.h"
 #include "tests/hostile/stage.h"
 #include "third_party/bpf/ghost_maps.h"
 
@@ -42,7 +43,7 @@ int Array(const char* name, uint32_t value_size, uint32_t entries) {
 
 template <typename T>
 T* MapArray(int fd, size_t size = sizeof(T)) {
-  void* memory = mmap(nullptr, (size + 4095) / 4096 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   Require(memory != MAP_FAILED, "mmap of a map");
   return static_cast<T*>(memory);
 }
@@ -55,14 +56,6 @@ struct Maps {
 };
 
 using Code = std::vector<bpf_insn>;
-
-bpf_insn Insn(int code, int dst, int src, int off, int imm) {
-  return {.code = static_cast<uint8_t>(code),
-          .dst_reg = static_cast<uint8_t>(dst & 0xf),
-          .src_reg = static_cast<uint8_t>(src & 0xf),
-          .off = static_cast<int16_t>(off),
-          .imm = imm};
-}
 
 void Address(Code* code, int reg, int map) {
   code->push_back(Insn(BPF_LD | BPF_DW | BPF_IMM, reg, BPF_PSEUDO_MAP_VALUE, 0, map));

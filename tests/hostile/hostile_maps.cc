@@ -17,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/hostile/noise.h"
+
 namespace {
 
 std::set<uint32_t> MapsOf(const std::string& pid) {
@@ -44,7 +46,7 @@ std::vector<Memory> MapAll(const std::set<uint32_t>& ids) {
     __u32 size = sizeof(info);
     if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) != 0 || (info.map_flags & BPF_F_MMAPABLE) == 0) continue;
     const size_t bytes = size_t{info.max_entries} * ((info.value_size + 7) / 8 * 8);
-    void* memory = mmap(nullptr, (bytes + 4095) / 4096 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (memory == MAP_FAILED) continue;
     printf("%s: %zu bytes\n", info.name, bytes);
@@ -59,11 +61,9 @@ int main(int argc, char** argv) {
   if (argc != 3) return 2;
   const std::vector<Memory> all = MapAll(MapsOf(argv[1]));
   const time_t end = time(nullptr) + atoi(argv[2]);
-  uint64_t noise = 88172645463325252u;
+  ghost::hostile::Noise next(1);
   for (uint64_t i = 0; !all.empty() && (i % 4096 != 0 || time(nullptr) < end); ++i) {
-    noise ^= noise << 13;
-    noise ^= noise >> 7;
-    noise ^= noise << 17;
+    const uint64_t noise = next();
     const Memory& memory = all[i % all.size()];
     // The beginnings, where counts and heads stand, more often than the rest.
     const size_t at =

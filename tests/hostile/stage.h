@@ -19,26 +19,12 @@
 #include "kernel/ghost_uapi.h"
 #include "lib/base/cpu_set.h"
 #include "lib/kernel.h"
+#include "tests/hostile/noise.h"
 
 namespace ghost::hostile {
 
 // Ends the program with exit status 1 and `what` (and errno, if not 0) unless `ok`.
 void Require(bool ok, const std::string& what);
-
-// A sequence that looks random and is the same every time.
-class Noise {
- public:
-  explicit Noise(uint64_t seed) : state_(seed * 2 + 1) {}
-  uint64_t operator()() {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return state_;
-  }
-
- private:
-  uint64_t state_;
-};
 
 class Stage {
  public:
