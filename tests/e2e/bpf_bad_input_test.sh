@@ -23,6 +23,11 @@ refused() {
   e_until 10 no_enclave || t_fail "an enclave stays"
 }
 no_enclave() { ! ls -d "$GHOSTFS"/enclave_* >/dev/null 2>&1; }
+destroy_enclaves() {
+  local enclave
+  for enclave in "$GHOSTFS"/enclave_*; do [ ! -e "$enclave" ] || echo destroy >"$enclave/ctl"; done
+  e_until 10 no_enclave || t_fail "the enclave can't be destroyed"
+}
 ghostd_goes_on() {
   local enclave
   e_agent next || { t_fail "the next agent does not start: $(cat "$T/ghostd.err")"; return; }
@@ -54,7 +59,7 @@ for without in "CAP_BPF and CAP_PERFMON:-cap_39,-cap_38" "CAP_BPF:-cap_39" "CAP_
   t_pass
 done
 
-# may_load: whether the process that has just written `disable my bpf_prog_load`, or not, can load a program.
+# Says whether the process that runs it can load a program.
 LOAD='
 import ctypes, os, struct
 code = ctypes.create_string_buffer(bytes.fromhex("b700000000000000") + bytes.fromhex("9500000000000000"))
@@ -114,8 +119,7 @@ if memory_group; then
     grep -q "memory" "$T/said.err" && grep -q "^hint: its maps take [0-9]* MiB" "$T/said.err" && seen+=" $mebibytes"
     echo "$mebibytes MiB: $(head -n 1 "$T/said.err")"
     nothing_stays
-    for enclave in "$GHOSTFS"/enclave_*; do [ ! -e "$enclave" ] || echo destroy >"$enclave/ctl"; done
-    e_until 10 no_enclave || t_fail "the enclave can't be destroyed"
+    destroy_enclaves
   done
   [ -n "$seen" ] || t_fail "it never said so"
   ghostd_goes_on
@@ -139,8 +143,7 @@ while read -r step call; do
   [ $status != 0 ] && [ $status != 124 ] || t_fail "exit status $status: it was not killed: $(cat "$T/said.out")"
   nothing_stays
   # Its parent may have tidied up; else the enclave stays for the next, as after any agent's death.
-  for enclave in "$GHOSTFS"/enclave_*; do [ ! -e "$enclave" ] || echo destroy >"$enclave/ctl"; done
-  e_until 10 no_enclave || t_fail "the enclave can't be destroyed"
+  destroy_enclaves
   ghostd_goes_on
   nothing_stays
   t_pass
@@ -154,14 +157,12 @@ STEPS
 
 t_begin "it is killed while it schedules: nothing stays loaded"
 e_agent agent || t_fail
-enclave=$(e_enclave_of agent)
 [ -n "$(/usr/bin/python3 tests/e2e/bpf_ids.py "${PID[ghostd]}" ${PID[agent]} $(pgrep -P "${PID[agent]}") | sort |
   comm -13 "$T/ids" -)" ] || t_fail "there was nothing to be seen before"
 kill -9 $(pgrep -P "${PID[agent]}")
 e_stop agent KILL
 nothing_stays
-echo destroy >"$enclave/ctl"
-e_until 10 no_enclave || t_fail "the enclave can't be destroyed"
+destroy_enclaves
 ghostd_goes_on
 t_pass
 

@@ -23,12 +23,12 @@ int TryToLoad() {
   return 0;
 }
 
-// In a child, once it has read a byte; its exit status.
 // This machine lets nobody put programs at functions of its kernel.
 bool NotPermitted(int result) { return result == -EPERM && geteuid() == 0; }
 #define NEED_BAN(result) \
   if (NotPermitted(result)) GTEST_SKIP() << "this kernel permits no programs at its functions"
 
+// Runs `body` in a child of this process, once it is told to; Run gives what that returns.
 class Child {
  public:
   template <typename Body>
