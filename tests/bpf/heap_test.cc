@@ -1,5 +1,5 @@
-// The heap of ghost_heap.bpf.h, as it runs in the kernel, against a multiset on random operations: the same minima, and
-// a leftist heap after each of many steps.
+// The heap of ghost_heap.bpf.h, as it runs in the kernel, against a set on random operations: the same order, also of
+// equal keys, and a leftist heap after each of many steps.
 #include "third_party/bpf/heap_test.h"
 
 #include <bpf/bpf.h>
@@ -27,8 +27,10 @@ class HeapTest : public testing::Test {
   }
   void TearDown() override { heap_program__destroy(program_); }
 
+  // What is inserted is the latest of all: orders wrap on the way.
   heap_test_context Run(uint32_t operation, uint32_t heap, uint32_t slot = 0, uint64_t key = 0) {
-    heap_test_context context = {.operation = operation, .heap = heap, .slot = slot, .unused = 0, .key = key};
+    const uint32_t order = operation == HEAP_TEST_INSERT ? order_++ : 0;
+    heap_test_context context = {.operation = operation, .heap = heap, .slot = slot, .order = order, .key = key};
     LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof(context));
     EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(program_->progs.run), &options), 0);
     EXPECT_EQ(options.retval, 0u);
@@ -53,7 +55,8 @@ class HeapTest : public testing::Test {
         if (children[side] == 0) continue;
         const ghost_heap_node& child = Node(children[side]);
         EXPECT_EQ(child.parent, at);
-        EXPECT_GE(static_cast<int64_t>(child.key - Node(at).key), 0);
+        const auto further = static_cast<int64_t>(child.key - Node(at).key);
+        EXPECT_TRUE(further > 0 || (further == 0 && static_cast<int32_t>(child.order - Node(at).order) > 0));
         ranks[side] = child.rank;
         to_see.push_back(children[side]);
       }
@@ -65,14 +68,16 @@ class HeapTest : public testing::Test {
   const ghost_heap_node& Node(uint32_t link) { return heap_->nodes[link - 1]; }
 
   heap_program* program_ = nullptr;
+  uint32_t order_ = uint32_t{0} - 5000;
   heap_test* heap_ = nullptr;
 };
 
 TEST_F(HeapTest, RandomOperationsAreAsTheModels) {
   std::mt19937_64 random(7);
   for (int round = 0; round < 4; ++round) {
-    std::multiset<uint64_t> model[2];
-    std::vector<std::pair<int, uint64_t>> nodes(1000, {-1, 0});     // by slot: its heap, its key
+    using Place = std::pair<uint64_t, int>;                         // the key, and the step in which it came
+    std::set<std::pair<Place, uint32_t>> model[2];                  // … with the slot
+    std::vector<std::pair<int, Place>> nodes(1000, {-1, {0, 0}});   // by slot: its heap
     const uint64_t range = round % 2 == 0 ? 20 : 1'000'000;         // many equal keys, or hardly any
     const uint64_t base = round < 2 ? 0 : uint64_t{0} - range / 2;  // … and keys that wrap
     for (int step = 0; step < 20'000; ++step) {
@@ -81,11 +86,11 @@ TEST_F(HeapTest, RandomOperationsAreAsTheModels) {
       if (nodes[slot].first < 0) {
         const uint64_t offset = random() % range;
         Run(HEAP_TEST_INSERT, heap, slot, base + offset);
-        nodes[slot] = {static_cast<int>(heap), offset};
-        model[heap].insert(offset);
+        nodes[slot] = {static_cast<int>(heap), {offset, step}};
+        model[heap].insert({nodes[slot].second, slot});
       } else if (random() % 2 == 0) {
         Run(HEAP_TEST_REMOVE, static_cast<uint32_t>(nodes[slot].first), slot);
-        model[nodes[slot].first].erase(model[nodes[slot].first].find(nodes[slot].second));
+        model[nodes[slot].first].erase({nodes[slot].second, slot});
         nodes[slot].first = -1;
       } else if (random() % 500 == 0) {
         Run(HEAP_TEST_MERGE, heap);
@@ -95,7 +100,7 @@ TEST_F(HeapTest, RandomOperationsAreAsTheModels) {
         const uint32_t popped = Run(HEAP_TEST_POP, heap).slot;
         ASSERT_EQ(popped == 0, model[heap].empty());
         if (popped == 0) continue;
-        ASSERT_EQ(nodes[popped - 1], std::make_pair(static_cast<int>(heap), *model[heap].begin())) << "step " << step;
+        ASSERT_EQ(popped - 1, model[heap].begin()->second) << "step " << step;
         model[heap].erase(model[heap].begin());
         nodes[popped - 1].first = -1;
       }

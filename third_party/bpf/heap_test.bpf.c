@@ -13,8 +13,8 @@ struct heap_test heap_test;
 #define NODE(slot) (&heap_test.nodes[(slot) & (HEAP_TEST_NODES - 1)])
 GHOST_HEAP(heap, NODE)
 
-__noinline int insert(__u32 which, __u32 slot, __u64 key) {
-  heap_insert(&heap_test.roots[which & 1], slot & (HEAP_TEST_NODES - 1), key);
+__noinline int insert(__u32 which, __u32 slot, __u64 key, __u32 order) {
+  heap_insert(&heap_test.roots[which & 1], slot & (HEAP_TEST_NODES - 1), key, order);
   return 0;
 }
 
@@ -28,7 +28,7 @@ int run(struct heap_test_context *ctx) {
   __u32 *root = &heap_test.roots[ctx->heap & 1];
   switch (ctx->operation) {
     case HEAP_TEST_INSERT:
-      return insert(ctx->heap, ctx->slot, ctx->key);
+      return insert(ctx->heap, ctx->slot, ctx->key, ctx->order);
     case HEAP_TEST_REMOVE:
       return take_out(ctx->heap, ctx->slot);
     case HEAP_TEST_POP:

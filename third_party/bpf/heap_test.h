@@ -9,7 +9,7 @@
 #define HEAP_TEST_NODES 65536
 
 enum heap_test_operation {
-  HEAP_TEST_INSERT = 1, /* slot, key */
+  HEAP_TEST_INSERT = 1, /* slot, key, order */
   HEAP_TEST_REMOVE = 2, /* slot */
   HEAP_TEST_POP = 3,    /* out: slot + 1, or 0 */
   HEAP_TEST_MERGE = 4,
@@ -19,7 +19,7 @@ struct heap_test_context {
   __u32 operation;
   __u32 heap; /* 0 or 1 */
   __u32 slot;
-  __u32 unused;
+  __u32 order;
   __u64 key;
 };
 
