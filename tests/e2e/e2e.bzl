@@ -3,6 +3,7 @@
 # Agents that schedule in BPF: what each of them has to pass is run for all (also in tests/hostile).
 BPF_AGENTS = [
     "agent_biff",
+    "agent_cfs_bpf",
 ]
 
 def e2e_test(name, data, script = None, size = "medium", **kwargs):

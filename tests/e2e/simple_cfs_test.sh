@@ -1,6 +1,6 @@
 #!/bin/bash
-# simple_cfs over ghostd, under agent_cfs and with a scheduler of its own; what both refuse; what can be set meanwhile.
-AGENT=agent_cfs
+# simple_cfs over ghostd, under a fair agent ($AGENT) and with a scheduler of its own; what both refuse.
+AGENT=${AGENT:-agent_cfs}
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
 
@@ -27,13 +27,13 @@ expect_both() {
 
 t_begin "flags out of range or against each other: exit status 2, and what would do"
 for flag in --min_granularity=0 --min_granularity=-1ms --min_granularity=1s --latency=inf --wakeup_granularity=1h; do
-  refuses agent_cfs "out of range" "$flag"
+  refuses "$AGENT" "out of range" "$flag"
 done
-refuses agent_cfs "is less than --min_granularity" --latency=1ms --min_granularity=2ms
+refuses "$AGENT" "is less than --min_granularity" --latency=1ms --min_granularity=2ms
 refuses simple_cfs "--window must be" --window=1us
 t_pass
 
-t_begin "shares by nice values and balanced CPUs under agent_cfs"
+t_begin "shares by nice values and balanced CPUs under $AGENT"
 e_kernel --cpus 4 && e_agent agent --ghost_cpus=0-3 || t_fail
 simple_cfs || t_fail "$? $(cat "$T/cfs.out" "$T/cfs.err" "$T/agent.err")"
 expect_both

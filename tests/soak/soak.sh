@@ -20,6 +20,7 @@ declare -A S_AGENTS=(
   [sol]="$BIN/agent_sol"
   [cfs]="$BIN/agent_cfs"
   [biff]="$BIN/agent_biff --slice=2ms"
+  [cfs_bpf]="$BIN/agent_cfs_bpf"
   [exp]="$BIN/agent_exp"
   [shinjuku]="$BIN/agent_shinjuku --preemption_time_slice=500us"
 )

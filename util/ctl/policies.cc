@@ -14,6 +14,7 @@ constexpr PolicyName kPolicies[] = {
     {"shinjuku", "", "agent_shinjuku", "microsecond slices; classes and work from hints", true},
     {"edf", "exp", "agent_exp", "earliest deadline first, within classes; both from hints", true},
     {"biff", "", "agent_biff", "in the order of their coming on all CPUs, by BPF programs in the kernel", false},
+    {"cfs_bpf", "", "agent_cfs_bpf", "on each CPU fairly, by BPF programs in the kernel", false},
     {"weighted_rr", "", "weighted_rr_agent", "the example of docs/write-a-policy.md", false},
 };
 
