@@ -9,11 +9,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "lib/base/fd_passing.h"
 #include "lib/base/logging.h"
 #include "lib/base/status.h"
 
@@ -44,47 +44,11 @@ int PollFor(std::vector<pollfd>& fds, Time deadline) {
   return ppoll(fds.data(), fds.size(), deadline == Time::Infinite() ? nullptr : &timeout, nullptr);
 }
 
-// Sends one byte, and `fd` unless it is -1. Whether it went.
-bool SendAnswer(int socket, char answer, int fd) {
-  iovec data = {.iov_base = &answer, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof(int));
-  }
-  return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
-}
-
-// The counterpart. `answer` stays 0 if the server has hung up.
+// `answer` stays 0 if the server has hung up.
 absl::Status ReceiveAnswer(int socket, char* answer, ScopedFd* fd) {
-  iovec data = {.iov_base = answer, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  ssize_t size;
-  do {
-    size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (size < 0 && errno == EINTR);
+  const ssize_t size = ReceiveByteAndFd(socket, answer, fd, 0);
   if (size < 0 && errno == EAGAIN) return absl::DeadlineExceededError("the server does not answer");
   if (size < 0 && errno != ECONNRESET) return ErrnoStatus(errno, "cannot receive from the server");
-  const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  if (rights != nullptr && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
-      rights->cmsg_len == CMSG_LEN(sizeof(int))) {
-    int received;
-    std::memcpy(&received, CMSG_DATA(rights), sizeof(int));
-    fd->reset(received);
-  }
   return absl::OkStatus();
 }
 
@@ -140,9 +104,9 @@ absl::Status FdServer::Serve() {
       char word[kMaxNonce + 1];
       const ssize_t size = recv(fds[i].fd, word, sizeof(word), MSG_DONTWAIT);
       if (size > 0 && SameSecret({word, static_cast<size_t>(size)}, nonce_)) {
-        if (SendAnswer(fds[i].fd, kGranted, fd_.get())) return absl::OkStatus();
+        if (SendByteAndFd(fds[i].fd, kGranted, fd_.get(), MSG_DONTWAIT)) return absl::OkStatus();
       } else if (size > 0) {
-        SendAnswer(fds[i].fd, kRefused, -1);
+        SendByteAndFd(fds[i].fd, kRefused, -1, MSG_DONTWAIT);
       }
       clients[i - 1].reset();
     }

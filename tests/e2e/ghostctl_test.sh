@@ -157,6 +157,28 @@ cmp "$T/out" "$GHOSTFS/version" || t_fail "$(cat "$T/out")"
 [ "$("$GHOSTCTL" exec -- ls /sys/fs)" = "$( (ls /sys/fs; echo ghost) | sort -u)" ] || t_fail "$(ls /sys/fs)"
 t_pass
 
+# mounts TYPE:TARGET...: tries to mount that, and prints what comes of each; then its mount namespace.
+mounts='
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for each in sys.argv[1:]:
+    kind, target = each.split(":")
+    failed = libc.mount(b"test", target.encode(), kind.encode(), 0, None)
+    print(errno.errorcode[ctypes.get_errno()] if failed else "ok", end=" ")
+print(os.readlink("/proc/self/ns/mnt"))
+'
+t_begin "exec: who mounts the ghostfs himself is told that it is there, as on a ghost kernel; other mounts are done"
+for nested in "" "$GHOSTCTL exec --ghostfs $GHOSTFS --"; do
+  # shellcheck disable=SC2086  # a list, or nothing
+  "$GHOSTCTL" exec --ghostfs "$GHOSTFS" -- $nested /usr/bin/python3 -c "$mounts" \
+    ghost:/sys/fs/ghost tmpfs:/mnt ghost:/mnt bogus:/sys/fs/ghost ghost:/sys/fs/ghost >"$T/out" || t_fail
+  read -r results namespace < <(sed 's/ \([^ ]*\)$/;\1/; s/ /,/g; s/;/ /' "$T/out")
+  [ "$results" = EBUSY,ok,ENODEV,ENODEV,EBUSY ] || t_fail "$(cat "$T/out")"
+  in_namespace() { readlink /proc/[0-9]*/ns/mnt | grep -qxF "$namespace"; }
+  e_until 10 eval '! in_namespace' || t_fail "somebody stays in $namespace"
+done
+t_pass
+
 t_begin "exec: an unmodified agent serves through /sys/fs/ghost"
 e_start agent "$GHOSTCTL" exec -- env -u GHOSTFS "$BIN/fifo_per_cpu_agent" --ghost_cpus "$CPUS"
 e_expect agent "ghOSt active" || t_fail

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "util/ctl/ghost_mounts.h"
 
 namespace ghost::ctl {
 namespace {
@@ -78,7 +79,8 @@ absl::Status EnterGhostNamespace(const std::string& ghostfs) {
   GHOST_ASSIGN_OR_RETURN(ScopedFd old, OpenFile("/sys/fs", O_PATH | O_DIRECTORY));
   GHOST_RETURN_IF_ERROR(CoverSysFs(old.get()));
   if (mkdir(kSysfsMount, 0755) != 0) return ErrnoStatus(errno, absl::StrCat("cannot make ", kSysfsMount));
-  return Mount(ghostfs, kSysfsMount, nullptr, MS_BIND);
+  GHOST_RETURN_IF_ERROR(Mount(ghostfs, kSysfsMount, nullptr, MS_BIND));
+  return AnswerGhostMounts();
 }
 
 }  // namespace ghost::ctl

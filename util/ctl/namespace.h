@@ -14,7 +14,7 @@ inline constexpr char kSysfsMount[] = "/sys/fs/ghost";
 // Gives the calling process, which must have one thread, a mount namespace of its own (and a user namespace where it
 // may not otherwise) whose /sys/fs/ghost is the directory `ghostfs`. The rest of /sys/fs stays as it was, and mounts
 // made outside later still appear inside. Directories cannot be made in sysfs, so /sys/fs becomes a small tmpfs with
-// every former child bound back into it.
+// every former child bound back into it. Mounting the ghostfs there is EBUSY, as on a ghost kernel (ghost_mounts.h).
 absl::Status EnterGhostNamespace(const std::string& ghostfs);
 
 }  // namespace ghost::ctl

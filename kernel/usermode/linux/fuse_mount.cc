@@ -25,6 +25,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "lib/base/fd_passing.h"
 #include "lib/base/status.h"
 
 namespace ghost::usermode {
@@ -75,23 +76,6 @@ CommandResult RunFusermount(const std::vector<std::string>& arguments, int comm_
   return result;
 }
 
-ScopedFd ReceiveFd(int socket) {
-  char byte;
-  iovec data = {&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message = {};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) <= 0) return ScopedFd();
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return ScopedFd();
-  int fd;
-  memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-  return ScopedFd(fd);
-}
-
 // As an ordinary user. Others may see it only where /etc/fuse.conf has user_allow_other.
 absl::StatusOr<ScopedFd> MountByFusermount(const std::string& path) {
   std::string why;
@@ -102,7 +86,9 @@ absl::StatusOr<ScopedFd> MountByFusermount(const std::string& path) {
     ScopedFd ours(sockets[0]), theirs(sockets[1]);
     CommandResult result = RunFusermount({"-o", options, "--", path}, theirs.get());
     if (result.status == 0) {
-      if (ScopedFd device = ReceiveFd(ours.get()); device.valid()) return device;
+      char byte;
+      ScopedFd device;
+      if (ReceiveByteAndFd(ours.get(), &byte, &device, MSG_DONTWAIT) == 1 && device.valid()) return device;
     }
     why = result.error.empty() ? absl::StrCat(kFusermount, " failed") : result.error;
   }
