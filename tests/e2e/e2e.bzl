@@ -4,6 +4,7 @@
 BPF_AGENTS = [
     "agent_biff",
     "agent_cfs_bpf",
+    "agent_flux",
 ]
 
 def e2e_test(name, data, script = None, size = "medium", **kwargs):

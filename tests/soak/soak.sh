@@ -21,6 +21,7 @@ declare -A S_AGENTS=(
   [cfs]="$BIN/agent_cfs"
   [biff]="$BIN/agent_biff --slice=2ms"
   [cfs_bpf]="$BIN/agent_cfs_bpf"
+  [flux]="$BIN/agent_flux --slice=2ms --tree=roci(prov(biff,biff),idle)"
   [exp]="$BIN/agent_exp"
   [shinjuku]="$BIN/agent_shinjuku --preemption_time_slice=500us"
 )

@@ -15,6 +15,7 @@ constexpr PolicyName kPolicies[] = {
     {"edf", "exp", "agent_exp", "earliest deadline first, within classes; both from hints", true},
     {"biff", "", "agent_biff", "in the order of their coming on all CPUs, by BPF programs in the kernel", false},
     {"cfs_bpf", "", "agent_cfs_bpf", "on each CPU fairly, by BPF programs in the kernel", false},
+    {"flux", "", "agent_flux", "a tree of schedulers that share CPUs, by BPF programs in the kernel", false},
     {"weighted_rr", "", "weighted_rr_agent", "the example of docs/write-a-policy.md", false},
 };
 
