@@ -4,6 +4,7 @@ Ghost kernels are made from Linux 5.11, and no stock kernel loads their objects,
 be looked for here. (load_objects_test loads everything, in disguise.) All objects that are built are looked at.
 """
 import dataclasses
+import functools
 import pathlib
 import re
 import struct
@@ -49,10 +50,13 @@ OTHERS = {"ghost_msg_payload_task_blocked": (32, {"gtid": 0, "runtime": 8, "cpu_
           "ghost_msg_payload_task_on_cpu": (32, {"commit_time": 8, "cpu_seqnum": 16, "cpu": 24})}
 
 
+# Each test looks at all objects, and a process of LLVM's for each costs more than all else.
+@functools.cache
 def objdump(*arguments: str) -> str:
     return subprocess.run(["llvm-objdump-14", *arguments], check=True, capture_output=True, text=True).stdout
 
 
+@functools.cache
 def section_bytes(path: pathlib.Path, name: str) -> bytes:
     out = subprocess.run(["llvm-objcopy-14", f"--dump-section={name}=/dev/stdout", str(path), "/dev/null"],
                          check=True, capture_output=True)
@@ -75,6 +79,7 @@ BTF_EXTRA = {"INT": 4, "ARRAY": 12, "VAR": 4}
 BTF_ITEM = {"STRUCT": 12, "UNION": 12, "ENUM": 8, "FUNC_PROTO": 8, "DATASEC": 12}
 
 
+@functools.cache
 def btf_types(path: pathlib.Path) -> list[BtfType]:
     """The types of .BTF by their numbers, as uapi/linux/btf.h lays them out. Ends at a kind that 5.11 does not know."""
     data = section_bytes(path, ".BTF")
@@ -122,10 +127,12 @@ class Instruction:
         return self.code == 0x85
 
 
+@functools.cache
 def instructions(path: pathlib.Path, section: str) -> list[Instruction]:
     return [Instruction(*fields) for fields in struct.iter_unpack("<BBhi", section_bytes(path, section))]
 
 
+@functools.cache
 def code_sections(path: pathlib.Path) -> set[str]:
     return set(re.findall(r"^\s*\d+ (\S+)\s+(?!0{8})\S+ \S+ TEXT", objdump("-h", str(path)), re.MULTILINE))
 
