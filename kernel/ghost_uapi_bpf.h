@@ -15,12 +15,14 @@ enum : uint32_t {  // program types of ghost kernels
   BPF_PROG_TYPE_GHOST_SCHED = 1000,
   BPF_PROG_TYPE_GHOST_MSG = 1001,
   BPF_PROG_TYPE_GHOST_SELECT_RQ = 1002,
+  BPF_PROG_TYPE_GHOST_HALT_POLL = 1003,
 };
 
 enum : uint32_t {  // attach types: the lower 16 bits; the ABI's version stands in the upper ones
   BPF_GHOST_SCHED_PNT = 2000,
   BPF_GHOST_MSG_SEND = 2001,
   BPF_GHOST_SELECT_RQ = 2002,
+  BPF_GHOST_HALT_POLL = 2003,
 };
 
 enum : uint32_t {  // of the helper resched_cpu2
@@ -30,6 +32,10 @@ enum : uint32_t {  // of the helper resched_cpu2
   RESCHED_OTHER_CLASS = 1 << 3,
   SET_MUST_RESCHED = 1 << 4,
   WAKE_AGENT = 1 << 5,
+};
+
+enum : uint32_t {  // bpf_ghost_select_rq.sd_flag, as in Linux
+  SD_BALANCE_WAKE = 1 << 3,
 };
 
 inline constexpr int BPF_GHOST_MSG_NO_WAKEUP_PREF = -1;

@@ -29,6 +29,7 @@ struct TaskNew {
   bool runnable = false;
   std::optional<int> nice;  // absent before 75
   ghost_sw_info sw_info = {};
+  uint64_t agent_data = 0;  // 0 before 88
 };
 struct TaskBlocked {
   int64_t gtid = 0;
@@ -155,8 +156,8 @@ uint16_t TypeOf(const Payload& payload);
 Message MakeMessage(uint32_t seqnum, const Payload& payload);
 
 // Encodes `message` for `abi` into out (at least kMaxMessageBytes). Returns the length in bytes (header + payload), or
-// 0 if the version has no such message. The payload decides the type. Padding and what no field of ours fills
-// (TASK_NEW's agent_data) is zero; an absent TaskDead::cpu is written as -1, an absent nice as 0.
+// 0 if the version has no such message. The payload decides the type. Padding is zero; an absent TaskDead::cpu is
+// written as -1, an absent nice as 0.
 size_t EncodeMessage(const AbiVersion& abi, const Message& message, std::span<std::byte> out);
 
 // The gtid of a task message, or 0; the cpu of a cpu message, or -1.

@@ -45,6 +45,7 @@ inline TaskNew DecodeTaskNew(const TaskNewLayout& layout, const std::byte* from)
   m.sw_info = Load<ghost_sw_info>(from + layout.sw_info);
   if (layout.nice >= 0) m.nice = Load<int32_t>(from + layout.nice);
   if (layout.parent_gtid >= 0) m.parent_gtid = Load<int64_t>(from + layout.parent_gtid);
+  if (layout.agent_data >= 0) m.agent_data = Load<uint64_t>(from + layout.agent_data);
   return m;
 }
 

@@ -30,6 +30,7 @@ void EncodeTaskNew(const TaskNewLayout& layout, const TaskNew& m, std::byte* to)
   Store(to + layout.sw_info, m.sw_info);
   if (layout.nice >= 0) Store(to + layout.nice, int32_t{m.nice.value_or(0)});
   if (layout.parent_gtid >= 0) Store(to + layout.parent_gtid, m.parent_gtid);
+  if (layout.agent_data >= 0) Store(to + layout.agent_data, m.agent_data);
 }
 
 void Encode(const TaskBlocked& m, std::byte* to) {

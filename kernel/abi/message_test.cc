@@ -43,9 +43,9 @@ const Golden kGoldens[] = {
      "sw=3:9"},
     {"TaskNew", 88, 91,
      "4300 3800 07000000"
-     "0100000000c80000 0200000000c60000 8877665544332211 0100.... fbffffff 03000000 09000000 ................",
+     "0100000000c80000 0200000000c60000 8877665544332211 0100.... fbffffff 03000000 09000000 efcdab8967452301",
      "TASK_NEW seq=7 gtid=219902325555201 parent_gtid=217703302299650 runtime=1234605616436508552 runnable=1 nice=-5 "
-     "sw=3:9"},
+     "sw=3:9 agent_data=81985529216486895"},
     {"TaskNewNotRunnable", 77, 87,
      "4300 3000 ffffffff"
      "0100000000c80000 0000000000000000 0000000000000000 0000.... 13000000 00000000 01000000",
@@ -305,11 +305,18 @@ TEST(MessageEncoder, DropsFieldsThatTheVersionLacks) {
     const AbiVersion& abi = *FindAbi(version);
     return Decode(version, std::span(out, EncodeMessage(abi, MakeMessage(1, payload), out)));
   };
-  const TaskNew task_new = {
-      .gtid = 2, .parent_gtid = 3, .runtime_ns = 4, .runnable = true, .nice = 5, .sw_info = {.id = 6, .index = 7}};
+  const TaskNew task_new = {.gtid = 2,
+                            .parent_gtid = 3,
+                            .runtime_ns = 4,
+                            .runnable = true,
+                            .nice = 5,
+                            .sw_info = {.id = 6, .index = 7},
+                            .agent_data = 8};
   EXPECT_EQ(round_trip(69, task_new), "TASK_NEW seq=1 gtid=2 parent_gtid=0 runtime=4 runnable=1 sw=6:7");
   EXPECT_EQ(round_trip(75, task_new), "TASK_NEW seq=1 gtid=2 parent_gtid=0 runtime=4 runnable=1 nice=5 sw=6:7");
-  EXPECT_EQ(round_trip(91, task_new), "TASK_NEW seq=1 gtid=2 parent_gtid=3 runtime=4 runnable=1 nice=5 sw=6:7");
+  EXPECT_EQ(round_trip(87, task_new), "TASK_NEW seq=1 gtid=2 parent_gtid=3 runtime=4 runnable=1 nice=5 sw=6:7");
+  EXPECT_EQ(round_trip(91, task_new),
+            "TASK_NEW seq=1 gtid=2 parent_gtid=3 runtime=4 runnable=1 nice=5 sw=6:7 agent_data=8");
   EXPECT_EQ(round_trip(91, TaskNew{.gtid = 2}),
             "TASK_NEW seq=1 gtid=2 parent_gtid=0 runtime=0 runnable=0 nice=0 sw=0:0");
   EXPECT_EQ(round_trip(88, TaskDead{.gtid = 2, .cpu = 3}), "TASK_DEAD seq=1 gtid=2");

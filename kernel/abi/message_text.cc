@@ -20,6 +20,7 @@ class Printer {
     Field("runnable", m.runnable);
     if (m.nice.has_value()) Field("nice", *m.nice);
     absl::StrAppend(&text_, " sw=", m.sw_info.id, ":", m.sw_info.index);
+    if (m.agent_data != 0) Field("agent_data", m.agent_data);
   }
   void operator()(const TaskBlocked& m) {
     OffCpu(m);

@@ -17,11 +17,13 @@ struct BpfSection {
   uint32_t type;    // of programs, for ghost kernels
   uint32_t attach;  // the lower 16 bits of the attach type
   uint32_t since;   // the oldest ABI whose kernels have it
+  bool user_mode;   // … and whether ghostd has
 };
 inline constexpr BpfSection kBpfSections[] = {
-    {"ghost_sched/pnt", BPF_PROG_TYPE_GHOST_SCHED, BPF_GHOST_SCHED_PNT, 0},
-    {"ghost_msg/msg_send", BPF_PROG_TYPE_GHOST_MSG, BPF_GHOST_MSG_SEND, 0},
-    {"ghost_select_rq/select_rq", BPF_PROG_TYPE_GHOST_SELECT_RQ, BPF_GHOST_SELECT_RQ, 83},
+    {"ghost_sched/pnt", BPF_PROG_TYPE_GHOST_SCHED, BPF_GHOST_SCHED_PNT, 0, true},
+    {"ghost_msg/msg_send", BPF_PROG_TYPE_GHOST_MSG, BPF_GHOST_MSG_SEND, 0, true},
+    {"ghost_select_rq/select_rq", BPF_PROG_TYPE_GHOST_SELECT_RQ, BPF_GHOST_SELECT_RQ, 83, true},
+    {"ghost_halt_poll/halt_poll", BPF_PROG_TYPE_GHOST_HALT_POLL, BPF_GHOST_HALT_POLL, 84, false},
 };
 
 // How the program of a section meets a kernel of version `abi`. Nothing: it is none of an agent's.
@@ -36,7 +38,7 @@ inline std::optional<BpfProgramKind> KindOfBpfProgram(absl::string_view section,
   for (const BpfSection& known : kBpfSections) {
     if (section != known.name) continue;
     const uint32_t attach_type = known.attach | abi << 16;
-    if (user_mode) return BpfProgramKind{true, BPF_PROG_TYPE_SYSCALL, 0, BPF_F_SLEEPABLE, attach_type};
+    if (user_mode) return BpfProgramKind{known.user_mode, BPF_PROG_TYPE_SYSCALL, 0, BPF_F_SLEEPABLE, attach_type};
     return BpfProgramKind{abi >= known.since, known.type, attach_type, 0, attach_type};
   }
   return std::nullopt;

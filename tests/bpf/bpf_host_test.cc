@@ -144,6 +144,33 @@ TEST_F(BpfHostTest, AbsurdEffectsAreCountedAndSaidOnce) {
   harness_.core.Release(static_cast<uint64_t>(ctl));
 }
 
+// A latch that the program was told of and that can't be: the task comes back by a message.
+TEST_F(BpfHostTest, ALatchThatFailsGivesTheTaskBack) {
+  TestAgent agent(&harness_, 1, 0, 10);
+  const int64_t gtid = harness_.Enter(1, 100);
+  ASSERT_GT(gtid, 0);
+  // A wrong barrier.
+  ScopedFd program(LoadStoring({{12, 1},
+                                {32, GHOST_EFFECT_RUN_GTID},
+                                {40, static_cast<int32_t>(gtid)},
+                                {44, static_cast<int32_t>(gtid >> 32)},
+                                {48, 77}}));
+  ASSERT_TRUE(program.valid()) << errno;
+  const int64_t ctl = OpenCtl();
+  ghostd_ioc_bpf_attach attach = good_;
+  attach.prog_fd = program.get();
+  attach.attach_type = BPF_GHOST_SCHED_PNT | kAbi << 16;
+  ASSERT_EQ(Attach(ctl, attach), 0);
+  agent.Take();
+  harness_.core.OnOtherClass(0, true);
+  const std::vector<Message> messages = agent.Take();
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(std::get<TaskLatchFailure>(messages[0].payload).gtid, gtid);
+  EXPECT_EQ(std::get<TaskLatchFailure>(messages[0].payload).error, ESTALE);
+  EXPECT_THAT(log_, testing::ElementsAre(HasSubstr("can't be done")));
+  harness_.core.Release(static_cast<uint64_t>(ctl));
+}
+
 TEST_F(BpfHostTest, AProgramThatReschedulesForEverIsThrottled) {
   // Hook 0 asks for its CPU to be scheduled anew, each time.
   ScopedFd program(LoadStoring({{12, 1}, {32, GHOST_EFFECT_RESCHED}, {36, 0}, {52, RESCHED_ANY_CLASS}}));

@@ -71,6 +71,7 @@ uint32_t ContextBytes(const std::string& section, uint32_t layout) {
   if (section == "ghost_sched/pnt") return 16;
   if (section == "ghost_msg/msg_send") return layout >= 88 ? 64 : layout >= 82 ? 56 : 48;
   if (section == "ghost_select_rq/select_rq") return 32;
+  if (section == "ghost_halt_poll/halt_poll") return 4;
   return 0;
 }
 

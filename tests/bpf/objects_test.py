@@ -13,7 +13,7 @@ import unittest
 
 FOLDER = pathlib.Path("third_party/bpf")
 LAYOUTS = (69, 75, 77, 79, 82, 88, 91)
-SECTIONS = {"ghost_sched/pnt", "ghost_msg/msg_send", "ghost_select_rq/select_rq"}
+SECTIONS = {"ghost_sched/pnt", "ghost_msg/msg_send", "ghost_select_rq/select_rq", "ghost_halt_poll/halt_poll"}
 
 # Helpers that Linux 5.11 offers to programs of every type: look-up, update and delete of maps, ktime_get_ns,
 # get_prandom_u32, the processor's id, tail calls, push, pop and peek of queues, spin locks, jiffies64,

@@ -1,4 +1,4 @@
-// Rules of sections 9 (destroying an enclave), 10 (ticks, timeouts), 11 (handing over), 12 (BPF) and 14 (what the
+// Rules of sections 9 (destroying an enclave), 10 (ticks, timeouts), 11 (handing over) and 14 (what the
 // public implementation's own tests of api, enclave, agent and channel ask of a kernel, where it stands nowhere else).
 #include <signal.h>
 
@@ -180,16 +180,6 @@ RULE("11", "hand-over: tasks wait while there is no agent, and run with the next
   agent.Run(task);
   task.Block();
   agent.Expect({"BLOCKED W seq=2 cpu=0"});
-}
-
-// ---- 12 ----
-
-RULE("12", "BPF programs of agents: one at each attach point, EBUSY for a second one") {
-  run.Need(false, "BPF programs of agents are not served yet, and the stock kernel refuses to load them");
-}
-
-RULE("12", "disable my bpf_prog_load: bpf(BPF_PROG_LOAD) of the process fails with EPERM from then on") {
-  run.Need(!run.traits().user_mode, "what it forbids is looked at by kernel/usermode/linux/load_ban_test.cc");
 }
 
 // ---- 14 ----

@@ -11,7 +11,7 @@
  * those that share it) and once for a user-mode kernel (GHOST_BPF_USERMODE, with ABI 91's layout). The loader
  * (lib/bpf/programs.h) takes the one that fits and sets types.
  *
- *   ghost kernel       program types 1000 to 1002, helpers 3000 to 3005 by number
+ *   ghost kernel       program types 1000 to 1003, helpers 3000 to 3006 by number
  *   user-mode kernel   BPF_PROG_TYPE_SYSCALL, run by ghostd with BPF_PROG_TEST_RUN. Helpers are functions here: they
  *                      check what the kernel's would in the view that ghostd keeps (ghost_maps.h), and note what is to
  *                      be done; ghostd does it, in order, when the program has returned. ghostd has one thread, so that
@@ -37,6 +37,7 @@
 #define GHOST_SEC_PNT "ghost_sched/pnt"
 #define GHOST_SEC_MSG "ghost_msg/msg_send"
 #define GHOST_SEC_SELECT_RQ "ghost_select_rq/select_rq"
+#define GHOST_SEC_HALT_POLL "ghost_halt_poll/halt_poll" /* ghost kernels from ABI 84 only: ghostd has no idle loop */
 #define GHOST_LICENSE char _license[] SEC("license") = "GPL"
 
 #ifndef ENOENT
@@ -200,6 +201,11 @@ struct bpf_ghost_select_rq {
   __u8 skip_ttwu_queue; /* out */
 };
 
+enum { GHOST_PREPARE_HALT_POLL, GHOST_CONTINUE_HALT_POLL, GHOST_END_HALT_POLL };
+struct bpf_ghost_halt_poll {
+  __u32 type;
+};
+
 #define GHOST_OFFSET(type, member, offset) \
   _Static_assert(__builtin_offsetof(struct type, member) == (offset), #type "." #member)
 GHOST_OFFSET(bpf_ghost_sched, next_gtid, 8);
@@ -218,6 +224,16 @@ GHOST_OFFSET(ghost_msg_payload_task_new, sw_info, 20);
 _Static_assert(sizeof(struct bpf_ghost_select_rq) == 32, "bpf_ghost_select_rq");
 
 /* ---- Helpers ---- */
+
+/* Of bpf_ghost_sync_commit: tasks that two CPUs get together, or none. */
+struct bpf_sync_commit_args {
+  __s32 cpus[2];
+  __u64 gtids[2] __attribute__((aligned(8)));
+  __u32 task_barriers[2];
+  __s32 run_flags[2];
+  __s32 commit_flags[2];
+};
+_Static_assert(sizeof(struct bpf_sync_commit_args) == 48, "bpf_sync_commit_args");
 
 enum {
   SEND_TASK_ON_CPU = 1 << 10,
@@ -241,9 +257,15 @@ static long (*bpf_ghost_resched_cpu2)(__u32 cpu, __u32 flags) = (void *)3003;
 #else
 static long (*bpf_ghost_resched_cpu)(__u32 cpu, __u64 cpu_seqnum) = (void *)3002;
 #endif
+#if GHOST_BPF_ABI >= 88 /* 87 has it, too, but shares 82's layout. `args`: of a bpf_sync_commit_args */
+#define GHOST_HAS_SYNC_COMMIT 1
+static long (*bpf_ghost_sync_commit)(struct bpf_dynptr *args) = (void *)3004;
+#endif
 #if GHOST_BPF_ABI >= 91
 #define GHOST_HAS_AFFINITY 1
 static long (*bpf_ghost_get_affinity)(__s64 gtid, __u8 *mask, __u32 size) = (void *)3005;
+#define GHOST_HAS_COMM 1
+static long (*bpf_ghost_get_comm)(__s64 gtid, char *comm, __u32 size) = (void *)3006;
 #endif
 
 static __always_inline __u32 ghost_cpu(void) { return bpf_get_smp_processor_id(); }

@@ -40,6 +40,9 @@ class BpfHelpers {
   virtual int ReschedCpu(int cpu, uint32_t flags) = 0;
   // To be counted: a helper failed of which the program was told that it would not.
   virtual void NoteFailure() = 0;
+  // … and it was RunGtid, which failed with `error` (-errno): a task that nobody else has is given back by
+  // TASK_LATCH_FAILURE. Only at kPickNextTask.
+  virtual void LatchFailed(int64_t /*gtid*/, int /*error*/) {}
 };
 
 // What helpers look at, as it is kept for programs that can't call the core while they run.

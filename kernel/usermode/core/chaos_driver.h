@@ -84,12 +84,15 @@ class ChaosProgram : public BpfProgram {
 
   bool Run(BpfHook, std::span<std::byte> context, int, BpfHelpers& helpers, int32_t* result) override {
     for (uint32_t asks = random_() % 4; asks > 0; --asks) {
-      switch (random_() % 4) {
+      switch (random_() % 5) {
         case 0:
           helpers.WakeAgent(static_cast<int>(random_() % 8) - 2);
           break;
         case 1:
           helpers.ReschedCpu(static_cast<int>(random_() % 8) - 2, random_() % 70);
+          break;
+        case 2:
+          helpers.LatchFailed(AnyGtid(), -ESTALE);
           break;
         default:
           helpers.RunGtid(AnyGtid(), random_() % 12, random_() % 8 == 0 ? static_cast<int32_t>(random_()) : 0);

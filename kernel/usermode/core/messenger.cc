@@ -80,6 +80,11 @@ bool Messenger::OnCpu(Task& task, bool latch_lost) {
       .queued;
 }
 
+bool Messenger::LatchFailure(Task& task, int error) {
+  if (!task.enclave->abi->latch_failure) return Preempt(task, /*was_latched=*/true);
+  return SendTaskAndWake(task, MSG_TASK_LATCH_FAILURE, TaskLatchFailure{.gtid = task.gtid, .error = error});
+}
+
 bool Messenger::Tick(Cpu& cpu, bool is_agent) {
   return SendCpu(cpu, MSG_CPU_TICK, CpuTick{.cpu = cpu.id, .is_agent = is_agent});
 }

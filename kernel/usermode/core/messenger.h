@@ -33,6 +33,9 @@ class Messenger {
   bool AffinityChanged(Task& task);
   bool PriorityChanged(Task& task);
   bool OnCpu(Task& task, bool latch_lost);
+  // A latch of which a program was told that it had it could not be; `error`: an errno. Before ABI 80, which has no
+  // such message, it is a latch that was lost again.
+  bool LatchFailure(Task& task, int error);
   // TASK_NEW again (`discover tasks`): wakes nobody.
   bool Rediscover(Task& task);
 

@@ -36,6 +36,7 @@ const AbiVersion& ContextAbi() {
 
 // What the program left for the agent in the payload.
 void TakeAgentData(const bpf_ghost_msg& context, Message* message) {
+  if (auto* news = std::get_if<TaskNew>(&message->payload)) news->agent_data = context.newt.agent_data;
   if (auto* wakeup = std::get_if<TaskWakeup>(&message->payload)) wakeup->agent_data = context.wakeup.agent_data;
   if (auto* preempt = std::get_if<TaskPreempt>(&message->payload)) preempt->agent_data = context.preempt.agent_data;
   if (auto* yield = std::get_if<TaskYield>(&message->payload)) yield->agent_data = context.yield.agent_data;
@@ -170,6 +171,7 @@ int Programs::SelectRq(const Task& task, int waker_cpu) {
   context.gtid = static_cast<uint64_t>(task.gtid);
   context.task_cpu = static_cast<uint32_t>(task.cpu);
   context.waker_cpu = static_cast<uint32_t>(waker_cpu);
+  context.sd_flag = SD_BALANCE_WAKE;
   int32_t result = -1;
   ++version_;
   if (!Run(*task.enclave, BpfHook::kSelectRq, AsBytes(&context), task.cpu, &result)) return -1;
@@ -223,6 +225,13 @@ int Programs::RunGtid(int64_t gtid, uint32_t task_barrier, int32_t run_flags) {
   if (!cpu.online) return -ERANGE;
   Latch(cpu, *task, run_flags);
   return 0;
+}
+
+void Programs::LatchFailed(int64_t gtid, int error) {
+  Task* task = running_.picks != nullptr && gtid > 0 ? state_.FindTask(gtid) : nullptr;
+  if (task == nullptr || task->enclave != running_.enclave) return;
+  if (task->state != TaskState::kRunnable || task->latched_on != nullptr || kernel_.scheduler.IsOnCpu(*task)) return;
+  kernel_.messenger.LatchFailure(*task, -error);
 }
 
 int Programs::JudgeTask(const Task* task, uint32_t barrier) const {

@@ -86,6 +86,7 @@ class Programs : private BpfHelpers {
   int RunGtid(int64_t gtid, uint32_t task_barrier, int32_t run_flags) override;
   int ReschedCpu(int cpu, uint32_t flags) override;
   void NoteFailure() override { ++running_.enclave->counters.programs.failed_effects; }
+  void LatchFailed(int64_t gtid, int error) override;
 
   struct Running {
     Enclave* enclave = nullptr;

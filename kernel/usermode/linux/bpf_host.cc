@@ -132,6 +132,7 @@ class BpfHost::Program final : public BpfProgram {
     for (size_t i = 0; i < count; ++i) {
       if (const int error = CarryOut(effects[i], helpers); error != 0) {
         helpers.NoteFailure();
+        if (effects[i].kind == GHOST_EFFECT_RUN_GTID) helpers.LatchFailed(effects[i].gtid, error);
         SayOnce(std::string("what a BPF program asked for can't be done: ") + strerror(-error));
       }
     }
