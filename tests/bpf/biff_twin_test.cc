@@ -173,7 +173,7 @@ class BiffTwinTest : public testing::TestWithParam<int> {
   void Compare() {
     size_t tasks = 0, waiting = 0;
     for (const biff_task& task : state_->tasks) tasks += task.gtid != 0;
-    for (const biff_list& list : state_->lists) waiting += list.count;
+    for (const ghost_list& list : state_->lists) waiting += list.count;
     EXPECT_EQ(tasks, twin_->tasks());
     EXPECT_EQ(waiting, twin_->waiting());
     EXPECT_EQ(state_->counters.picks, twin_->picks());

@@ -25,52 +25,21 @@ struct {
 } slots SEC(".maps");
 
 static __always_inline struct biff_task *task_at(__u32 slot) { return &biff.tasks[slot & (BIFF_MAX_TASKS - 1)]; }
-static __always_inline struct biff_list *list_at(__u32 list) { return &biff.lists[list & (BIFF_LISTS - 1)]; }
+static __always_inline struct ghost_list *list_at(__u32 list) { return &biff.lists[list & (BIFF_LISTS - 1)]; }
 static __always_inline struct biff_cpu *cpu_at(__u32 cpu) { return &biff.cpus[cpu & (BIFF_MAX_CPUS - 1)]; }
 
 #define COUNT(what) __sync_fetch_and_add(&biff.counters.what, 1)
 
 /* ---- Lists: under the lock ---- */
 
-static __always_inline void append(__u32 slot, __u32 list_number) {
-  struct biff_task *task = task_at(slot);
-  struct biff_list *list = list_at(list_number);
-  task->list = list_number;
-  task->order = biff.order++;
-  task->next = 0;
-  task->prev = list->tail;
-  if (list->tail) {
-    task_at(list->tail - 1)->next = slot + 1;
-  } else {
-    list->head = slot + 1;
-  }
-  list->tail = slot + 1;
-  list->count++;
-}
-
-static __always_inline void take_out(__u32 slot) {
-  struct biff_task *task = task_at(slot);
-  struct biff_list *list = list_at(task->list);
-  if (task->list == BIFF_NO_LIST) return;
-  if (task->prev) {
-    task_at(task->prev - 1)->next = task->next;
-  } else {
-    list->head = task->next;
-  }
-  if (task->next) {
-    task_at(task->next - 1)->prev = task->prev;
-  } else {
-    list->tail = task->prev;
-  }
-  list->count--;
-  task->list = BIFF_NO_LIST;
-}
+GHOST_LIST(list, task_at, list_at)
 
 /* Puts a runnable task that is nowhere into its list. */
 static __always_inline void line_up(__u32 slot) {
   struct biff_task *task = task_at(slot);
   if (task->list != BIFF_NO_LIST || !task->runnable || task->cpu >= 0 || !task->gtid) return;
-  append(slot, task->home ? BIFF_LOCAL_LIST(task->home - 1) : BIFF_GLOBAL_LIST);
+  task->order = biff.order++;
+  list_append(task->home ? BIFF_LOCAL_LIST(task->home - 1) : BIFF_GLOBAL_LIST, slot);
 }
 
 static __always_inline void forget_cpu(__u32 slot) {
@@ -153,14 +122,14 @@ __noinline int pass_on(__u32 cpu) {
 
 /* The slot + 1 of the first task for `cpu`, which is about to be its; 0: none waits. */
 __noinline __u32 take_first(__u32 cpu) {
-  struct biff_list *global = list_at(BIFF_GLOBAL_LIST);
-  struct biff_list *local = list_at(BIFF_LOCAL_LIST(cpu & (BIFF_MAX_CPUS - 1)));
+  struct ghost_list *global = list_at(BIFF_GLOBAL_LIST);
+  struct ghost_list *local = list_at(BIFF_LOCAL_LIST(cpu & (BIFF_MAX_CPUS - 1)));
   __u32 taken;
   GHOST_LOCK();
   taken = global->head;
   if (local->head && (!taken || task_at(local->head - 1)->order < task_at(taken - 1)->order)) taken = local->head;
   if (taken) {
-    take_out(taken - 1);
+    list_remove(taken - 1);
     task_at(taken - 1)->cpu = cpu;
   }
   GHOST_UNLOCK();
@@ -293,7 +262,7 @@ __noinline int note(__u32 slot, __u32 barrier, int runnable) {
   if (runnable) {
     line_up(slot);
   } else {
-    take_out(slot);
+    list_remove(slot);
   }
   GHOST_UNLOCK();
   return 0;
@@ -307,7 +276,7 @@ __noinline int note_barrier(__u32 slot, __u32 barrier, int anew) {
   if (anew && task->home) {
     task->home = 0;
     if (task->list != BIFF_NO_LIST) {
-      take_out(slot);
+      list_remove(slot);
       line_up(slot);
     }
   }
@@ -339,7 +308,7 @@ static __always_inline int arrive(struct bpf_ghost_msg *msg) {
     GHOST_LOCK();
     struct biff_task *task = task_at(slot);
     if (task->gtid != gtid) {
-      take_out(slot);
+      list_remove(slot);
       if (!task->gtid) biff.tasks_now++;
       task->gtid = gtid;
       task->cpu = -1;
@@ -361,7 +330,7 @@ __noinline int leave(__u32 slot, __s64 gtid) {
     struct biff_task *task = task_at(slot);
     if (task->gtid == gtid) {
       forget_cpu(slot);
-      take_out(slot);
+      list_remove(slot);
       task->gtid = 0;
       task->runnable = 0;
       biff.tasks_now--;

@@ -6,6 +6,8 @@
 
 #include <linux/types.h>
 
+#include "third_party/bpf/ghost_list.bpf.h"
+
 #define BIFF_MAX_TASKS 65536 /* status words of a region, and more; a power of two */
 #define BIFF_MAX_CPUS 1024   /* a power of two */
 #define BIFF_LISTS 2048      /* a power of two, more than BIFF_LOCAL_LIST(BIFF_MAX_CPUS - 1) */
@@ -27,12 +29,6 @@ struct biff_task {
   __s32 cpu;  /* where it is latched or runs; -1: nowhere */
   __u32 home; /* + 1: the only CPU on whose list it waits, as it may not run everywhere; 0: it may */
   __u32 unused;
-};
-
-struct biff_list {
-  __u32 head;
-  __u32 tail;
-  __u32 count;
 };
 
 struct biff_cpu {
@@ -68,7 +64,7 @@ struct biff {
   __u64 order;
   struct biff_counters counters;
   __u64 idle[BIFF_MAX_CPUS / 64]; /* CPUs that found nothing */
-  struct biff_list lists[BIFF_LISTS];
+  struct ghost_list lists[BIFF_LISTS];
   struct biff_cpu cpus[BIFF_MAX_CPUS];
   struct biff_task tasks[BIFF_MAX_TASKS];
 };
