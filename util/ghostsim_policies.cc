@@ -1,6 +1,7 @@
 #include "util/ghostsim_policies.h"
 
 #include "kernel/usermode/sim/biff_twin.h"
+#include "kernel/usermode/sim/cfs_bpf_twin.h"
 #include "kernel/usermode/sim/twin_scheduler.h"
 #include "schedulers/cfs/cfs_policy.h"
 #include "schedulers/edf/edf_policy.h"
@@ -16,6 +17,7 @@ namespace {
 const PolicyEntry kPolicies[] = {
     {"biff", "one FIFO for all CPUs, in BPF", TwinScheduler<BiffTwin>::Make},
     {"cfs", "fair shares of each CPU by nice values", PerCpuScheduler<CfsPolicy>::Make},
+    {"cfs_bpf", "the same, in BPF: slices end at ticks", TwinScheduler<CfsBpfTwin>::Make},
     {"edf", "the earliest deadline first, within each quality of service", CentralizedScheduler<EdfPolicy>::Make},
     {"fifo_centralized", "one FIFO for all CPUs; slices with --set", CentralizedScheduler<CentralizedFifoPolicy>::Make},
     {"fifo_per_cpu", "a FIFO per CPU, each task until it blocks", PerCpuScheduler<FifoPolicy>::Make},

@@ -111,7 +111,8 @@ static __always_inline void keep_affinity(__u32 slot, __u32 barrier, __u64 *allo
   GHOST_UNLOCK();
 }
 
-/* Messages do not tell affinities, and their programs may not ask: who is about to run the task does. */
+/* Messages do not tell affinities, and whether their programs may ask, under a run queue's lock, is not known of any
+ * kernel: who is about to run the task does. */
 __noinline int ask_affinity(__u32 slot, __u32 barrier, __u32 cpu) {
   __u64 allowed[CFS_BPF_CPU_WORDS];
   if (task_at(slot)->affinity != CFS_BPF_NOT_ASKED || ghost_affinity(task_at(slot)->gtid, allowed)) return 0;
@@ -340,7 +341,7 @@ __noinline int leave(__u32 slot, __s64 gtid) {
   return 0;
 }
 
-/* Whether who has the CPU is to leave: it has had its slice, and the first of the queue is due before it. 2: it has
+/* Whether who has the CPU is to leave: it has had its slice, and the first of the queue has had no more. 2: it has
  * been told so (a reschedule can come to nothing). */
 __noinline int slice_is_over(__u32 cpu, __u64 now) {
   struct cfs_bpf_cpu *its = cpu_at(cpu);
@@ -349,7 +350,7 @@ __noinline int slice_is_over(__u32 cpu, __u64 now) {
   if (its->current) {
     __u64 vruntime = vruntime_now(its, now);
     __u32 first = first_of(its);
-    if (first && before(*vruntime_of(first - 1), vruntime)) {
+    if (first && !before(vruntime, *vruntime_of(first - 1))) {
       __u32 weight = task_at(its->current - 1)->weight;
       over = now >= its->since_ns + slice_ns(weight, its->weight + weight, its->count + 1);
       if (its->kicked) over = 2;

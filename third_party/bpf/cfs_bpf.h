@@ -51,6 +51,7 @@ struct cfs_bpf_cpu {
   __u32 current;              /* slot + 1 of the task that it was given */
   __u64 weight;               /* of those that wait */
   __u64 min_vruntime;         /* never goes back */
+  __u64 rightmost;            /* no task that waits has a greater vruntime */
   __u64 since_ns;             /* when `current` got the CPU, or its weight changed */
   __u64 cpu_seqnum;           /* of the last TASK_ON_CPU */
   __u64 balanced_ns;          /* when it last looked whether others have more to do */

@@ -161,7 +161,7 @@ __noinline __u32 take_over(__u32 which, __u32 from, __u32 cpu, __u32 idle) {
   }
   if (taken) {
     quit(taken - 1);
-    enter(taken - 1, cpu, COMES_BACK);
+    enter(taken - 1, cpu, COMES_BACK, 0);
     if (idle) {
       task_at(taken - 1)->cpu = cpu;
       advance(its, *vruntime_of(taken - 1));

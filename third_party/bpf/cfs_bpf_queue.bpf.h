@@ -79,6 +79,7 @@ static __always_inline void join(__u32 slot, __u32 cpu) {
   struct cfs_bpf_cpu *its = cpu_at(cpu);
   __u32 which = heap_of(task);
   heap_insert(&its->roots[which], slot, *vruntime_of(slot), (__u32)cfs_bpf.joined);
+  if (!its->count || before(its->rightmost, *vruntime_of(slot))) its->rightmost = *vruntime_of(slot);
   its->count++;
   its->weight += task->weight;
   set_cpu(cfs_bpf.waiting[which], cpu);
@@ -155,24 +156,33 @@ static __always_inline void charge(__u32 slot, __u64 runtime_ns) {
   task->charged_ns = runtime_ns;
 }
 
+/* A new task: one slice to the right of the queue, so that who forks much does not gain by it; but no further than
+ * whoever is last, so that those who come together start together. */
+static __always_inline __u64 start_of(struct cfs_bpf_cpu *its, __u32 weight, __u64 now) {
+  __u64 last = its->min_vruntime;
+  if (its->count && before(last, its->rightmost)) last = its->rightmost;
+  if (its->current && before(last, vruntime_now(its, now))) last = vruntime_now(its, now);
+  __u64 slice = slice_ns(weight, weight_on(its) + weight, load_of(its) + 1);
+  __u64 start = its->min_vruntime + weighted(slice, weight);
+  return before(start, last) ? start : last;
+}
+
 /* Where a task stands that comes to the queue of `cpu`. */
-static __always_inline void enter(__u32 slot, __u32 cpu, __u32 comes) {
+static __always_inline void enter(__u32 slot, __u32 cpu, __u32 comes, __u64 now) {
   struct cfs_bpf_task *task = task_at(slot);
   struct cfs_bpf_cpu *its = cpu_at(cpu);
   __u64 vruntime = *vruntime_of(slot);
-  if (task->home < 0) { /* one slice to the right: who forks much does not gain by it */
-    __u32 others = load_of(its);
-    vruntime = its->min_vruntime;
-    if (others) vruntime += weighted(slice_ns(task->weight, weight_on(its) + task->weight, others + 1), task->weight);
+  if (task->home < 0) {
+    vruntime = start_of(its, task->weight, now);
   } else if (task->home != (__s32)cpu) { /* what it is behind elsewhere is no claim here */
     __u64 ahead = vruntime - cpu_at(task->home)->min_vruntime;
     vruntime = its->min_vruntime + ((__s64)ahead > 0 ? ahead : 0);
   }
   __u64 least = its->min_vruntime - cfs_bpf.latency_ns / 2;
   if (before(vruntime, least)) vruntime = least;
-  __u32 first = first_of(its);
-  if (comes == COMES_YIELDED && first && before(vruntime, *vruntime_of(first - 1))) {
-    vruntime = *vruntime_of(first - 1); /* behind it: it is the later one */
+  if (comes == COMES_YIELDED && its->count && before(vruntime, its->rightmost)) { /* behind all, up to one latency */
+    least = vruntime + cfs_bpf.latency_ns;
+    vruntime = before(least, its->rightmost) ? least : its->rightmost;
   }
   *vruntime_of(slot) = vruntime;
   task->home = cpu;
@@ -194,7 +204,7 @@ __noinline __u32 queue_up(__u32 slot, __u32 cpu, __u32 comes, __u64 now, __u64 w
   GHOST_LOCK();
   if (task->gtid && task->runnable && task->cpu < 0 && !heap_contains(slot)) {
     if (its->current) advance_to_least(its, vruntime_now(its, now));
-    enter(slot, cpu, comes);
+    enter(slot, cpu, comes, now);
     join(slot, cpu);
     if (claim_idle(cpu)) {
       found = KICK_IDLE;

@@ -15,24 +15,11 @@ using usermode::BpfHook;
 // Tasks that one pick looks at.
 constexpr int kAttempts = 8;
 
-class TwinProgram final : public usermode::BpfProgram {
- public:
-  explicit TwinProgram(BiffTwin* twin) : twin_(*twin) {}
-  bool Run(BpfHook hook, std::span<std::byte> context, int cpu, BpfHelpers& helpers, int32_t* result) override {
-    return twin_.Run(hook, context, cpu, helpers, result);
-  }
-
- private:
-  BiffTwin& twin_;
-};
-
 void Kick(int cpu, bool must, BpfHelpers& helpers) {
   helpers.ReschedCpu(cpu, must ? RESCHED_ANY_CLASS | SET_MUST_RESCHED : RESCHED_ANY_CLASS);
 }
 
 }  // namespace
-
-std::unique_ptr<usermode::BpfProgram> BiffTwin::Program() { return std::make_unique<TwinProgram>(this); }
 
 bool BiffTwin::Run(BpfHook hook, std::span<std::byte> context, int cpu, BpfHelpers& helpers, int32_t* result) {
   *result = 0;

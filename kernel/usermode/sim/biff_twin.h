@@ -17,6 +17,7 @@
 
 #include "kernel/ghost_uapi_bpf.h"
 #include "kernel/usermode/core/bpf_program.h"
+#include "kernel/usermode/sim/twin_program.h"
 #include "lib/base/cpu_set.h"
 #include "lib/tunable.h"
 
@@ -39,7 +40,7 @@ class BiffTwin {
   // From now on tasks are given CPUs.
   void StartScheduling() { initialized_ = true; }
   // The program of one hook, for Core::AttachProgram; it keeps a reference to this.
-  std::unique_ptr<usermode::BpfProgram> Program();
+  std::unique_ptr<usermode::BpfProgram> Program() { return std::make_unique<TwinProgram<BiffTwin>>(this); }
 
   bool Run(usermode::BpfHook hook, std::span<std::byte> context, int cpu, usermode::BpfHelpers& helpers,
            int32_t* result);
