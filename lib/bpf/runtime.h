@@ -33,7 +33,7 @@ class BpfRuntime : public ProgramsRuntime {
   // All tasks have been announced to the programs: they may schedule from now on.
   virtual void StartScheduling() = 0;
 
-  BpfPrograms* programs() { return programs_.get(); }
+  const std::string& name() const { return name_; }
 
  private:
   absl::Status LoadPrograms() override;

@@ -2,35 +2,30 @@
 // (third_party/bpf/cfs_bpf.bpf.c).
 //
 // The programs schedule, also while this process is stopped. Here: their configuration, and what they have counted.
-// Options and weights are those of schedulers/cfs. Threads: lib/runtime.h says it; what the programs write is read as
-// it is.
+// Options and weights are those of schedulers/cfs. Threads: lib/runtime.h says it.
 #ifndef GHOST_SCHEDULERS_CFS_BPF_CFS_BPF_RUNTIME_H_
 #define GHOST_SCHEDULERS_CFS_BPF_CFS_BPF_RUNTIME_H_
 
 #include <string>
 
-#include "lib/bpf/runtime.h"
+#include "lib/bpf/state_runtime.h"
 #include "schedulers/cfs/cfs_policy.h"
 #include "third_party/bpf/cfs_bpf.h"
 
 namespace ghost {
 
-class CfsBpfRuntime final : public BpfRuntime {
+class CfsBpfRuntime final : public BpfStateRuntime<cfs_bpf> {
  public:
   CfsBpfRuntime(Enclave* enclave, RuntimeOptions options, const CfsPolicy::Options& cfs);
   ~CfsBpfRuntime() override { Stop(); }
 
-  RuntimeCounters Counters(int cpu) const override;
-  int64_t CountTasks() const override;
-
  private:
-  absl::Status Configure(BpfPrograms& programs) override;
-  absl::Status SetTunables() override;
-  void StartScheduling() override;
+  void WriteConfig(cfs_bpf* state) override;
+  int64_t TasksNow(const cfs_bpf& state) const override;
+  void CountOwn(const cfs_bpf& state, int cpu, RuntimeCounters* counters) const override;
   void DescribeCpu(int cpu, std::string* text) override;
 
   const CfsPolicy::Options cfs_;
-  cfs_bpf* state_ = nullptr;  // the programs' memory; lives as they do
 };
 
 }  // namespace ghost

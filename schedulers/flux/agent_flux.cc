@@ -7,9 +7,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "lib/base/status.h"
 #include "lib/program/agent_main.h"
+#include "schedulers/biff/slice_flag.h"
 #include "schedulers/flux/flux_runtime.h"
 #include "schedulers/flux/flux_tree.h"
 
@@ -17,8 +17,6 @@ ABSL_FLAG(
     std::string, tree, "roci(biff, idle)",
     "The sub-schedulers: TYPE(child, ...) for one that hands CPUs to others, TYPE for one that has threads, as in "
     "'roci(prov:1(biff, biff), idle)': threads with a negative nice value have one CPU whenever they want it.");
-ABSL_FLAG(absl::Duration, slice, absl::Milliseconds(50),
-          "How long a thread runs while others of its sub-scheduler wait, such as 50ms.");
 
 namespace {
 
@@ -28,11 +26,7 @@ absl::Status CheckFlags() {
                            absl::StrCat("such as 'roci(biff, idle)'; for CPUs: ", ghost::FluxTree::Branches(),
                                         "; for threads: ", ghost::FluxTree::Leaves()));
   }
-  const absl::Duration slice = absl::GetFlag(FLAGS_slice);
-  if (slice > absl::ZeroDuration()) return absl::OkStatus();
-  return ghost::WithHint(
-      absl::InvalidArgumentError(absl::StrCat("--slice ", absl::FormatDuration(slice), ": not a time")),
-      "give a duration, such as 50ms, or inf");
+  return ghost::CheckSliceFlag();
 }
 
 }  // namespace
