@@ -227,6 +227,16 @@ class Objects(unittest.TestCase):
                 self.assertIn("ghost_locks" if path in GHOST else "ghost_effects", relocated)
                 self.assertLessEqual({re.sub(r"[+-]0x[0-9a-f]+$", "", name) for name in relocated}, defined)
 
+    def test_globals_fit_into_a_map(self) -> None:
+        """Linux 5.10 makes no array whose element has more than 4 MiB; 6.1 does."""
+        for path in GHOST:
+            with self.subTest(object=path.name):
+                sizes = re.findall(r"^\s*\d+ \.(?:bss|data|rodata)\S*\s+([0-9a-f]{8}) ", objdump("-h", str(path)),
+                                   re.MULTILINE)
+                self.assertTrue(sizes)
+                for size in sizes:
+                    self.assertLessEqual(int(size, 16), 4 << 20)
+
     def test_instructions_are_those_of_5_11(self) -> None:
         """Atomics that give the old value, and, or, xor and exchange are 5.12's; only the addition is older."""
         for path in GHOST:

@@ -2,7 +2,7 @@
  * one global variable of the programs that the agent maps. The agent writes what is marked as config before the
  * programs run, and `initialized`; all else it only reads. Plain C with the kernel's types.
  *
- * The nodes of the queues stand apart: before Linux 6.0 a variable has 4 MiB at most. */
+ * The nodes of the queues stand apart: Linux 5.10 takes no map of globals of more than 4 MiB. */
 #ifndef GHOST_THIRD_PARTY_BPF_CFS_BPF_H_
 #define GHOST_THIRD_PARTY_BPF_CFS_BPF_H_
 
