@@ -41,7 +41,12 @@ static __always_inline struct flux_thread *flux_thread(__u32 slot) {
 static __always_inline struct flux_sched *flux_sched(__u32 sched) {
   return &flux.scheds[sched & (FLUX_MAX_SCHEDS - 1)];
 }
-static __always_inline struct flux_list *flux_list(__u32 list) { return &flux.lists[list & (FLUX_LISTS - 1)]; }
+static __always_inline struct flux_list *flux_list(__u32 list) {
+  /* The compiler would bound FLUX_PINNED_LIST's two parts, and `or` them: Linux 5.10's verifier does not see
+   * that what comes of it has bounds. */
+  asm volatile("" : "+r"(list));
+  return &flux.lists[list & (FLUX_LISTS - 1)];
+}
 static __always_inline struct flux_cpu *flux_cpu(__u32 cpu) { return &flux.cpus[cpu & (FLUX_MAX_CPUS - 1)]; }
 
 static __always_inline int flux_is_leaf(__u32 sched) { return flux_sched(sched)->type < FLUX_LEAVES_END; }
