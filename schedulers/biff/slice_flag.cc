@@ -4,7 +4,8 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/status.h"
 
-ABSL_FLAG(absl::Duration, slice, absl::Milliseconds(50), "How long a thread runs while others wait, such as 50ms.");
+ABSL_FLAG(absl::Duration, slice, absl::Milliseconds(50),
+          "How long a thread runs while others wait, such as 50ms, and on to the next tick.");
 
 namespace ghost {
 

@@ -44,10 +44,10 @@ class Recorder final : public usermode::BpfHelpers {
 
 class TaskDriver : public usermode::FakeDriver {
  public:
-  explicit TaskDriver(int num_cpus) : num_cpus_(num_cpus) {}
+  explicit TaskDriver(int num_cpus) : other_affinity(CpuSet::FirstN(num_cpus)) {}
   std::optional<CpuSet> Affinity(int64_t gtid) override {
     auto found = affinities.find(gtid);
-    return found == affinities.end() ? CpuSet::FirstN(num_cpus_) : found->second;
+    return found == affinities.end() ? other_affinity : found->second;
   }
   void Run(int64_t gtid, int cpu) override { running[gtid] = cpu; }
   void Preempt(int64_t gtid) override { preempted.push_back(gtid); }
@@ -67,12 +67,10 @@ class TaskDriver : public usermode::FakeDriver {
     }
   }
 
+  CpuSet other_affinity;  // of those that `affinities` does not name
   std::map<int64_t, CpuSet> affinities;
   std::map<int64_t, int> running;
   std::vector<int64_t> preempted;
-
- private:
-  const int num_cpus_;
 };
 
 }  // namespace ghost

@@ -46,6 +46,10 @@ class SchedulerTwinTest : public testing::TestWithParam<int> {
   std::function<void()> before_run_;
   // Affinities are made of CPUs below it: those that are not the enclave's, too.
   int affinity_cpus_ = kCpus;
+  std::unique_ptr<usermode::Harness> harness_ = std::make_unique<usermode::Harness>(
+      usermode::Harness::Defaults(), std::unique_ptr<usermode::FakeDriver>(driver_));
+  std::vector<std::unique_ptr<usermode::TestAgent>> agents_;
+  usermode::Tid next_tid_ = 100;
 
  private:
   class Both;
@@ -58,12 +62,8 @@ class SchedulerTwinTest : public testing::TestWithParam<int> {
   std::string name_;
   usermode::BpfHost host_{kCpus, [](const std::string& line) { FAIL() << line; }};
   uint64_t runs_ = 0;
-  std::unique_ptr<usermode::Harness> harness_ = std::make_unique<usermode::Harness>(
-      usermode::Harness::Defaults(), std::unique_ptr<usermode::FakeDriver>(driver_));
-  std::vector<std::unique_ptr<usermode::TestAgent>> agents_;
   std::mt19937_64 random_{static_cast<uint64_t>(GetParam())};
   std::vector<int64_t> tasks_;
-  usermode::Tid next_tid_ = 100;
 };
 
 }  // namespace ghost

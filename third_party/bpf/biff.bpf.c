@@ -3,19 +3,17 @@
 //
 //   MSG  keeps what is known of each task; a task that becomes runnable joins the FIFO, and an idle CPU is kicked.
 //   PNT  gives a CPU that would idle the first task of the FIFO.
-//   CPU_TICK  ends the turn of a task that has had its slice, if others wait.
+//   CPU_TICK, or a task that wakes up and finds no idle CPU, ends the turn of one that has had its slice.
 //
-// A task that may not run on the CPU that took it moves to the list of one where it may; its CPU takes the earlier one
-// of the heads of both lists. No task is lost: lists are linked through the tasks themselves, so that they are never
-// full, and what could not run goes back.
+// A task that may not run on the CPU that took it moves to the list of one where it may, its home; a CPU takes the
+// earlier one of the heads of both lists. It changes when another CPU idles on which the first task of the list may
+// run: that one looks before it goes idle, and the home whenever it schedules. (Only PNT asks for affinities: messages
+// come under a lock.) A task that no CPU of the enclave may run is parked until its affinity changes. No task is lost:
+// lists are linked through the tasks themselves, so that they are never full, and what could not run goes back.
 #include "third_party/bpf/ghost.bpf.h"
 
 #include "third_party/bpf/biff.h"
-
-/* Tasks that one pick looks at. */
-#define ATTEMPTS 8
-
-struct biff biff;
+#include "third_party/bpf/biff_queues.bpf.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -23,100 +21,6 @@ struct {
   __type(key, __s64);
   __type(value, __u32);
 } slots SEC(".maps");
-
-static __always_inline struct biff_task *task_at(__u32 slot) { return &biff.tasks[slot & (BIFF_MAX_TASKS - 1)]; }
-static __always_inline struct ghost_list *list_at(__u32 list) { return &biff.lists[list & (BIFF_LISTS - 1)]; }
-static __always_inline struct biff_cpu *cpu_at(__u32 cpu) { return &biff.cpus[cpu & (BIFF_MAX_CPUS - 1)]; }
-
-#define COUNT(what) __sync_fetch_and_add(&biff.counters.what, 1)
-
-/* ---- Lists: under the lock ---- */
-
-GHOST_LIST(list, task_at, list_at)
-
-/* Puts a runnable task that is nowhere into its list. */
-static __always_inline void line_up(__u32 slot) {
-  struct biff_task *task = task_at(slot);
-  if (task->list != BIFF_NO_LIST || !task->runnable || task->cpu >= 0 || !task->gtid) return;
-  task->order = biff.order++;
-  list_append(task->home ? BIFF_LOCAL_LIST(task->home - 1) : BIFF_GLOBAL_LIST, slot);
-}
-
-static __always_inline void forget_cpu(__u32 slot) {
-  struct biff_task *task = task_at(slot);
-  if (task->cpu >= 0 && cpu_at(task->cpu)->current == slot + 1) cpu_at(task->cpu)->current = 0;
-  task->cpu = -1;
-}
-
-/* Of an idle CPU, that it is none any more. */
-static __always_inline int claim_idle(__u32 cpu) {
-  __u64 *word = &biff.idle[(cpu >> 6) & (BIFF_MAX_CPUS / 64 - 1)];
-  __u64 bit = 1ull << (cpu & 63);
-  if (!(*word & bit)) return 0;
-  *word &= ~bit;
-  return 1;
-}
-
-static __always_inline int waits_for(__u32 cpu) {
-  return list_at(BIFF_GLOBAL_LIST)->count || list_at(BIFF_LOCAL_LIST(cpu & (BIFF_MAX_CPUS - 1)))->count;
-}
-
-/* ---- Kicks ---- */
-
-/* An idle CPU's number + 1, which is none from now on; `first` is looked at first. 0: there is none. */
-__noinline __u32 take_idle_cpu(__u32 first) {
-  __u32 found = 0;
-  __u64 bits = 0;
-  __u32 word;
-  first &= BIFF_MAX_CPUS - 1;
-  GHOST_LOCK();
-  word = first >> 6;
-  if (claim_idle(first)) {
-    found = first + 1;
-  } else {
-    for (__u32 i = 0; i < BIFF_MAX_CPUS / 64; ++i) {
-      if (!bits) {
-        word = i;
-        bits = biff.idle[i];
-      }
-    }
-    bits &= -bits;
-    biff.idle[word & (BIFF_MAX_CPUS / 64 - 1)] &= ~bits;
-  }
-  GHOST_UNLOCK();
-  if (found) return found;
-  return bits ? word * 64 + ghost_lowest_bit(bits) + 1 : 0;
-}
-
-__noinline int take_this_idle_cpu(__u32 cpu) {
-  int found;
-  GHOST_LOCK();
-  found = claim_idle(cpu);
-  GHOST_UNLOCK();
-  return found;
-}
-
-/* Somebody runs the task that has just joined a list. */
-static __always_inline void kick_for(__u32 slot, __s32 last_cpu) {
-  struct biff_task *task = task_at(slot);
-  if (!biff.initialized) return;
-  if (task->home) {
-    __u32 cpu = task->home - 1;
-    if (take_this_idle_cpu(cpu)) ghost_kick(cpu, 0, 0);
-    return;
-  }
-  __u32 cpu = take_idle_cpu(last_cpu < 0 ? 0 : last_cpu);
-  if (cpu) ghost_kick(cpu - 1, 0, 0);
-}
-
-/* `cpu` has something else to run: if it was kicked for a task that waits, another one is. */
-__noinline int pass_on(__u32 cpu) {
-  take_this_idle_cpu(cpu);
-  if (!list_at(BIFF_GLOBAL_LIST)->count) return 0;
-  __u32 other = take_idle_cpu(cpu);
-  if (other) ghost_kick(other - 1, 0, 0);
-  return 0;
-}
 
 /* ---- Pick next task ---- */
 
@@ -129,7 +33,7 @@ __noinline __u32 take_first(__u32 cpu) {
   taken = global->head;
   if (local->head && (!taken || task_at(local->head - 1)->order < task_at(taken - 1)->order)) taken = local->head;
   if (taken) {
-    list_remove(taken - 1);
+    take_out(taken - 1);
     task_at(taken - 1)->cpu = cpu;
   }
   GHOST_UNLOCK();
@@ -159,31 +63,7 @@ __noinline int settle_on(__u32 slot, __u32 cpu) {
   return 0;
 }
 
-/* The best home among 64 CPUs, of which `allowed` are allowed: the more the better, 0: there is none. */
-__noinline __u32 home_in_word(__u32 word, __u64 allowed, __u32 cpu) {
-  word &= BIFF_MAX_CPUS / 64 - 1;
-  __u64 bits = allowed & biff.cpu_mask[word];
-  __u64 idle = bits & biff.idle[word];
-  __u64 after = word > cpu >> 6 ? bits : word < cpu >> 6 ? 0 : bits & ~((2ull << (cpu & 63)) - 1);
-  if (!bits) return 0;
-  if (idle) return (3 << 16) - word * 64 - ghost_lowest_bit(idle);
-  if (after) return (2 << 16) - word * 64 - ghost_lowest_bit(after);
-  return (1 << 16) - word * 64 - ghost_lowest_bit(bits);
-}
-
-/* A CPU on which the task may run, + 1: one that is idle, else the next after `cpu`; 0: it may on none of ours. */
-__noinline __u32 find_home(__s64 gtid, __u32 cpu) {
-  __u64 mask[BIFF_MAX_CPUS / 64];
-  __u32 best = 0;
-  if (ghost_affinity(gtid, mask)) return 0;
-  for (__u32 word = 0; word < BIFF_MAX_CPUS / 64; ++word) {
-    __u32 found = home_in_word(word, mask[word], cpu);
-    if (found > best) best = found;
-  }
-  return best ? (-best & (BIFF_MAX_CPUS - 1)) + 1 : 0;
-}
-
-/* A task that may not run on `cpu` waits for one where it may. */
+/* A task that may not run on `cpu` waits for one where it may, or is parked. */
 __noinline int send_home(__u32 slot, __s64 gtid, __u32 cpu) {
   __u32 home = find_home(gtid, cpu);
   GHOST_LOCK();
@@ -191,7 +71,7 @@ __noinline int send_home(__u32 slot, __s64 gtid, __u32 cpu) {
   task_at(slot)->home = home;
   line_up(slot);
   GHOST_UNLOCK();
-  if (home && take_this_idle_cpu(home - 1)) ghost_kick(home - 1, 0, 0);
+  if (home != BIFF_ANYWHERE && home != BIFF_NOWHERE) call_home(home);
   return 0;
 }
 
@@ -214,6 +94,7 @@ int biff_pnt(struct bpf_ghost_sched *ctx) {
   }
   for (int i = 0; i < ATTEMPTS; ++i) {
     __u32 taken = take_first(cpu);
+    if (!taken && pull(cpu)) taken = take_first(cpu);
     if (!taken) break;
     __u32 slot = taken - 1;
     __s64 gtid = task_at(slot)->gtid;
@@ -227,6 +108,7 @@ int biff_pnt(struct bpf_ghost_sched *ctx) {
     if (!error) {
       COUNT(picks);
       settle_on(slot, cpu);
+      hand_on(cpu);
       return 0;
     }
     if (error == -ENOENT || error == -ESTALE || error == -EINVAL) {
@@ -262,26 +144,28 @@ __noinline int note(__u32 slot, __u32 barrier, int runnable) {
   if (runnable) {
     line_up(slot);
   } else {
-    list_remove(slot);
+    take_out(slot);
   }
   GHOST_UNLOCK();
   return 0;
 }
 
-/* … that only its barrier changes; `anew`: where it waits is to be found anew. */
+/* … that only its barrier changes; `anew`: where it may run, too. If it waits, it waits anywhere again. */
 __noinline int note_barrier(__u32 slot, __u32 barrier, int anew) {
-  GHOST_LOCK();
   struct biff_task *task = task_at(slot);
+  int waits = 0;
+  GHOST_LOCK();
   task->barrier = barrier;
-  if (anew && task->home) {
-    task->home = 0;
-    if (task->list != BIFF_NO_LIST) {
-      list_remove(slot);
+  if (anew && task->home != BIFF_ANYWHERE) {
+    task->home = BIFF_ANYWHERE;
+    waits = task->list != BIFF_NO_LIST;
+    if (waits) {
+      take_out(slot);
       line_up(slot);
     }
   }
   GHOST_UNLOCK();
-  return 0;
+  return waits;
 }
 
 __noinline int note_on_cpu(__u32 slot, __u32 barrier, __u32 cpu, __u64 cpu_seqnum) {
@@ -308,7 +192,7 @@ static __always_inline int arrive(struct bpf_ghost_msg *msg) {
     GHOST_LOCK();
     struct biff_task *task = task_at(slot);
     if (task->gtid != gtid) {
-      list_remove(slot);
+      take_out(slot);
       if (!task->gtid) biff.tasks_now++;
       task->gtid = gtid;
       task->cpu = -1;
@@ -319,7 +203,7 @@ static __always_inline int arrive(struct bpf_ghost_msg *msg) {
   }
   COUNT(arrived);
   note(slot, barrier, runnable);
-  if (runnable) kick_for(slot, -1);
+  if (runnable) kick_for(slot, -1, 0);
   return 1;
 }
 
@@ -330,7 +214,7 @@ __noinline int leave(__u32 slot, __s64 gtid) {
     struct biff_task *task = task_at(slot);
     if (task->gtid == gtid) {
       forget_cpu(slot);
-      list_remove(slot);
+      take_out(slot);
       task->gtid = 0;
       task->runnable = 0;
       biff.tasks_now--;
@@ -341,26 +225,16 @@ __noinline int leave(__u32 slot, __s64 gtid) {
   return 0;
 }
 
-static __always_inline void tick(__u32 cpu) {
-  struct biff_cpu *its = cpu_at(cpu);
-  if (!its->current || !waits_for(cpu)) return;
-  __u64 now = bpf_ktime_get_ns();
-  if (now < its->since_ns + biff.slice_ns) return;
-  its->since_ns = now; /* once */
-  COUNT(slices);
-  ghost_kick(cpu, 1, its->cpu_seqnum);
-}
-
-static __always_inline void becomes_runnable(__u32 slot, __u32 barrier, __s32 cpu) {
+static __always_inline void becomes_runnable(__u32 slot, __u32 barrier, __s32 cpu, int woken) {
   note(slot, barrier, 1);
-  kick_for(slot, cpu);
+  kick_for(slot, cpu, woken);
 }
 
 SEC(GHOST_SEC_MSG)
 int biff_msg(struct bpf_ghost_msg *msg) {
   if (msg->type == MSG_TASK_NEW) return arrive(msg);
   if (msg->type == MSG_CPU_TICK) {
-    tick(msg->cpu_tick.cpu);
+    end_slice(msg->cpu_tick.cpu);
     return 1;
   }
   if (msg->type < MSG_TASK_DEAD || msg->type > MSG_TASK_LATCH_FAILURE || msg->type == MSG_TASK_SWITCHTO) return 1;
@@ -375,19 +249,19 @@ int biff_msg(struct bpf_ghost_msg *msg) {
   switch (msg->type) {
     case MSG_TASK_WAKEUP:
       COUNT(woken);
-      becomes_runnable(slot, barrier, msg->wakeup.wake_up_cpu);
+      becomes_runnable(slot, barrier, msg->wakeup.wake_up_cpu, 1);
       break;
     case MSG_TASK_PREEMPT:
       COUNT(preempted);
-      becomes_runnable(slot, barrier, msg->preempt.cpu);
+      becomes_runnable(slot, barrier, msg->preempt.cpu, 0);
       break;
     case MSG_TASK_YIELD:
       COUNT(yielded);
-      becomes_runnable(slot, barrier, msg->yield.cpu);
+      becomes_runnable(slot, barrier, msg->yield.cpu, 0);
       break;
     case MSG_TASK_LATCH_FAILURE:
       COUNT(requeued);
-      becomes_runnable(slot, barrier, -1);
+      becomes_runnable(slot, barrier, -1, 0);
       break;
     case MSG_TASK_BLOCKED:
       COUNT(blocked);
@@ -401,7 +275,7 @@ int biff_msg(struct bpf_ghost_msg *msg) {
       note_on_cpu(slot, barrier, msg->on_cpu.cpu, msg->on_cpu.cpu_seqnum);
       break;
     default:
-      note_barrier(slot, barrier, msg->type == MSG_TASK_AFFINITY_CHANGED);
+      if (note_barrier(slot, barrier, msg->type == MSG_TASK_AFFINITY_CHANGED)) kick_for(slot, -1, 0);
   }
   return 1;
 }

@@ -16,6 +16,11 @@
 #define BIFF_NO_LIST 0
 #define BIFF_GLOBAL_LIST 1
 #define BIFF_LOCAL_LIST(cpu) (2 + (cpu))
+#define BIFF_PARKED_LIST BIFF_LOCAL_LIST(BIFF_NOWHERE - 1) /* of those that no CPU of the enclave may run */
+
+/* Homes, besides a CPU's number + 1. */
+#define BIFF_ANYWHERE 0
+#define BIFF_NOWHERE (BIFF_MAX_CPUS + 1)
 
 /* A slot is the number of the task's status word. Links are slots + 1, 0 = none. */
 struct biff_task {
@@ -27,7 +32,7 @@ struct biff_task {
   __u32 list;
   __u32 runnable;
   __s32 cpu;  /* where it is latched or runs; -1: nowhere */
-  __u32 home; /* + 1: the only CPU on whose list it waits, as it may not run everywhere; 0: it may */
+  __u32 home; /* + 1: the CPU on whose list it waits, as it may not run everywhere; or BIFF_ANYWHERE, BIFF_NOWHERE */
   __u32 unused;
 };
 
@@ -50,6 +55,7 @@ struct biff_counters {
   __u64 picks;
   __u64 slices;    /* preemptions at the end of a slice */
   __u64 elsewhere; /* taken, but not allowed on that CPU: moved to another's list */
+  __u64 moved;     /* waited for one CPU, when another was idle on which it may run */
   __u64 stale;     /* taken, but a message about it was on its way */
   __u64 requeued;  /* taken, but it could not run there just then */
   __u64 unknown;   /* messages about tasks that are none of ours */
@@ -63,7 +69,8 @@ struct biff {
   __u32 tasks_now;
   __u64 order;
   struct biff_counters counters;
-  __u64 idle[BIFF_MAX_CPUS / 64]; /* CPUs that found nothing */
+  __u64 idle[BIFF_MAX_CPUS / 64];    /* CPUs that found nothing */
+  __u64 crowded[BIFF_MAX_CPUS / 64]; /* CPUs for which tasks wait in their own lists */
   struct ghost_list lists[BIFF_LISTS];
   struct biff_cpu cpus[BIFF_MAX_CPUS];
   struct biff_task tasks[BIFF_MAX_TASKS];

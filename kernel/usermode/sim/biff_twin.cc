@@ -89,41 +89,93 @@ int BiffTwin::TakeIdleCpu(int first) {
   return cpu;
 }
 
-void BiffTwin::KickFor(const Task& task, int last_cpu, BpfHelpers& helpers) {
-  if (!initialized_) return;
-  if (task.home >= 0) {
-    if (idle_.erase(task.home) > 0) Kick(task.home, false, helpers);
-    return;
+void BiffTwin::EndSlice(int cpu, BpfHelpers& helpers) {
+  Cpu& its = cpus_[cpu];
+  if (its.current == nullptr || !WaitsFor(cpu)) return;
+  const int64_t now = options_.now_ns();
+  if (now - its.since_ns < slice_.Get()) return;
+  its.since_ns = now;
+  Kick(cpu, true, helpers);
+}
+
+bool BiffTwin::CallHome(int home, BpfHelpers& helpers) {
+  if (idle_.erase(home) == 0) return false;
+  Kick(home, false, helpers);
+  return true;
+}
+
+void BiffTwin::KickFor(const Task& task, int last_cpu, bool woken, BpfHelpers& helpers) {
+  if (!initialized_ || task.home == kNowhere) return;
+  if (task.home != kAnywhere) {
+    if (CallHome(task.home, helpers)) return;
+    if (!idle_.empty()) Kick(task.home, false, helpers);  // it may hand it on
+    last_cpu = task.home;
+  } else if (const int cpu = TakeIdleCpu(last_cpu < 0 ? 0 : last_cpu); cpu >= 0) {
+    return Kick(cpu, false, helpers);
   }
-  if (const int cpu = TakeIdleCpu(last_cpu < 0 ? 0 : last_cpu); cpu >= 0) Kick(cpu, false, helpers);
+  if (woken) EndSlice(last_cpu, helpers);
 }
 
-void BiffTwin::PassOn(int cpu, BpfHelpers& helpers) {
-  idle_.erase(cpu);
-  if (global_.empty()) return;
-  if (const int other = TakeIdleCpu(cpu); other >= 0) Kick(other, false, helpers);
-}
-
-// ---- Pick next task ----
+// ---- Homes ----
 
 int BiffTwin::FindHome(int64_t gtid, int cpu) {
   const std::optional<CpuSet> affinity = options_.affinity(gtid);
-  if (!affinity.has_value()) return -1;
+  if (!affinity.has_value()) return kAnywhere;
   int first = -1, next = -1;
   for (int candidate : *affinity& options_.cpus) {
     if (idle_.contains(candidate)) return candidate;
     if (first < 0) first = candidate;
     if (next < 0 && candidate > cpu) next = candidate;
   }
-  return next >= 0 ? next : first;
+  return next >= 0 ? next : first >= 0 ? first : kNowhere;
 }
+
+void BiffTwin::MoveHome(Task* task, int home) {
+  TakeOut(task);
+  task->home = home;
+  LineUp(task);
+}
+
+// The first task that waits for `cpu`, which is taken, goes to an idle CPU that may run it, if there is one.
+void BiffTwin::HandOn(int cpu, BpfHelpers& helpers) {
+  if (cpus_[cpu].queue.empty()) return;
+  Task* task = cpus_[cpu].queue.front();
+  const int home = FindHome(task->gtid, cpu);
+  if (home < 0 || home == cpu || idle_.erase(home) == 0) return;
+  MoveHome(task, home);
+  Kick(home, false, helpers);
+}
+
+// `cpu` has nothing to run: it becomes the home of a task that is the first to wait for another.
+bool BiffTwin::Pull(int cpu) {
+  int attempts = 0;
+  for (auto& [id, other] : cpus_) {
+    if (other.queue.empty()) continue;
+    if (attempts++ == kAttempts) return false;
+    Task* task = other.queue.front();
+    const std::optional<CpuSet> affinity = options_.affinity(task->gtid);
+    if (affinity.has_value() && !affinity->Contains(cpu)) continue;
+    MoveHome(task, cpu);
+    return true;
+  }
+  return false;
+}
+
+void BiffTwin::PassOn(int cpu, BpfHelpers& helpers) {
+  idle_.erase(cpu);
+  HandOn(cpu, helpers);
+  if (global_.empty()) return;
+  if (const int other = TakeIdleCpu(cpu); other >= 0) Kick(other, false, helpers);
+}
+
+// ---- Pick next task ----
 
 void BiffTwin::SendHome(Task* task, int cpu, BpfHelpers& helpers) {
   const int home = FindHome(task->gtid, cpu);
   ForgetCpu(task);
   task->home = home;
   LineUp(task);
-  if (home >= 0 && idle_.erase(home) > 0) Kick(home, false, helpers);
+  if (home >= 0) CallHome(home, helpers);
 }
 
 void BiffTwin::PickNextTask(bpf_ghost_sched* context, int cpu, BpfHelpers& helpers) {
@@ -133,6 +185,7 @@ void BiffTwin::PickNextTask(bpf_ghost_sched* context, int cpu, BpfHelpers& helpe
   }
   for (int i = 0; i < kAttempts; ++i) {
     Task* task = TakeFirst(cpu);
+    if (task == nullptr && Pull(cpu)) task = TakeFirst(cpu);
     if (task == nullptr) break;
     const uint32_t barrier = task->barrier;
     const std::optional<CpuSet> affinity = options_.affinity(task->gtid);
@@ -147,6 +200,7 @@ void BiffTwin::PickNextTask(bpf_ghost_sched* context, int cpu, BpfHelpers& helpe
         cpus_[cpu].current = task;
         cpus_[cpu].since_ns = options_.now_ns();
       }
+      HandOn(cpu, helpers);
       return;
     }
     const bool message_comes = error == -ENOENT || error == -ESTALE || error == -EINVAL;
@@ -172,18 +226,20 @@ void BiffTwin::Note(Task* task, uint32_t barrier, bool runnable) {
   }
 }
 
-void BiffTwin::NoteBarrier(Task* task, uint32_t barrier, bool anew) {
+void BiffTwin::NoteBarrier(Task* task, uint32_t barrier, bool anew, BpfHelpers& helpers) {
   task->barrier = barrier;
-  if (!anew || task->home < 0) return;
+  if (!anew || task->home == kAnywhere) return;
   const bool queued = task->queued;
   if (queued) TakeOut(task);
-  task->home = -1;
-  if (queued) LineUp(task);
+  task->home = kAnywhere;
+  if (!queued) return;
+  LineUp(task);
+  KickFor(*task, -1, /*woken=*/false, helpers);
 }
 
-void BiffTwin::BecomesRunnable(Task* task, uint32_t barrier, int cpu, BpfHelpers& helpers) {
+void BiffTwin::BecomesRunnable(Task* task, uint32_t barrier, int cpu, bool woken, BpfHelpers& helpers) {
   Note(task, barrier, true);
-  KickFor(*task, cpu, helpers);
+  KickFor(*task, cpu, woken, helpers);
 }
 
 int32_t BiffTwin::Arrive(const bpf_ghost_msg& message, BpfHelpers& helpers) {
@@ -196,7 +252,7 @@ int32_t BiffTwin::Arrive(const bpf_ghost_msg& message, BpfHelpers& helpers) {
   }
   const bool runnable = message.newt.runnable != 0;
   Note(task.get(), message.seqnum, runnable);
-  if (runnable) KickFor(*task, -1, helpers);
+  if (runnable) KickFor(*task, -1, /*woken=*/false, helpers);
   return 1;
 }
 
@@ -206,19 +262,10 @@ void BiffTwin::Leave(Task* task) {
   tasks_.erase(task->gtid);
 }
 
-void BiffTwin::Tick(int cpu, BpfHelpers& helpers) {
-  Cpu& its = cpus_[cpu];
-  if (its.current == nullptr || !WaitsFor(cpu)) return;
-  const int64_t now = options_.now_ns();
-  if (now - its.since_ns < slice_.Get()) return;
-  its.since_ns = now;
-  Kick(cpu, true, helpers);
-}
-
 int32_t BiffTwin::SendMessage(bpf_ghost_msg* message, BpfHelpers& helpers) {
   if (message->type == MSG_TASK_NEW) return Arrive(*message, helpers);
   if (message->type == MSG_CPU_TICK) {
-    Tick(message->cpu_tick.cpu, helpers);
+    EndSlice(message->cpu_tick.cpu, helpers);
     return 1;
   }
   if (message->type < MSG_TASK_DEAD || message->type > MSG_TASK_LATCH_FAILURE || message->type == MSG_TASK_SWITCHTO) {
@@ -229,16 +276,16 @@ int32_t BiffTwin::SendMessage(bpf_ghost_msg* message, BpfHelpers& helpers) {
   Task* task = found->second.get();
   switch (message->type) {
     case MSG_TASK_WAKEUP:
-      BecomesRunnable(task, message->seqnum, message->wakeup.wake_up_cpu, helpers);
+      BecomesRunnable(task, message->seqnum, message->wakeup.wake_up_cpu, /*woken=*/true, helpers);
       break;
     case MSG_TASK_PREEMPT:
-      BecomesRunnable(task, message->seqnum, message->preempt.cpu, helpers);
+      BecomesRunnable(task, message->seqnum, message->preempt.cpu, /*woken=*/false, helpers);
       break;
     case MSG_TASK_YIELD:
-      BecomesRunnable(task, message->seqnum, message->yield.cpu, helpers);
+      BecomesRunnable(task, message->seqnum, message->yield.cpu, /*woken=*/false, helpers);
       break;
     case MSG_TASK_LATCH_FAILURE:
-      BecomesRunnable(task, message->seqnum, -1, helpers);
+      BecomesRunnable(task, message->seqnum, -1, /*woken=*/false, helpers);
       break;
     case MSG_TASK_BLOCKED:
       Note(task, message->seqnum, false);
@@ -252,7 +299,7 @@ int32_t BiffTwin::SendMessage(bpf_ghost_msg* message, BpfHelpers& helpers) {
       if (cpus_[message->on_cpu.cpu].current == task) cpus_[message->on_cpu.cpu].since_ns = options_.now_ns();
       break;
     default:
-      NoteBarrier(task, message->seqnum, message->type == MSG_TASK_AFFINITY_CHANGED);
+      NoteBarrier(task, message->seqnum, message->type == MSG_TASK_AFFINITY_CHANGED, helpers);
   }
   return 1;
 }

@@ -51,15 +51,18 @@ class BiffTwin {
   size_t waiting() const { return waiting_; }
 
  private:
+  static constexpr int kAnywhere = -1;  // a home: the global queue
+  static constexpr int kNowhere = -2;   // … parked: it may run on no CPU of the enclave
+
   struct Task {
     int64_t gtid = 0;
     uint64_t order = 0;
     uint32_t barrier = 0;
     bool runnable = false;
     bool queued = false;
-    int queue = -1;  // while queued: a CPU's, or -1 the global one
-    int cpu = -1;    // where it is latched or runs
-    int home = -1;
+    int queue = kAnywhere;  // while queued: a home
+    int cpu = -1;           // where it is latched or runs
+    int home = kAnywhere;   // the CPU on whose queue it waits, as it may not run everywhere
   };
   struct Cpu {
     std::list<Task*> queue;
@@ -71,12 +74,15 @@ class BiffTwin {
   int32_t SendMessage(bpf_ghost_msg* message, usermode::BpfHelpers& helpers);
   int32_t Arrive(const bpf_ghost_msg& message, usermode::BpfHelpers& helpers);
   void Leave(Task* task);
-  void Tick(int cpu, usermode::BpfHelpers& helpers);
-  void BecomesRunnable(Task* task, uint32_t barrier, int cpu, usermode::BpfHelpers& helpers);
+  void EndSlice(int cpu, usermode::BpfHelpers& helpers);
+  bool CallHome(int home, usermode::BpfHelpers& helpers);
+  void BecomesRunnable(Task* task, uint32_t barrier, int cpu, bool woken, usermode::BpfHelpers& helpers);
   void Note(Task* task, uint32_t barrier, bool runnable);
-  void NoteBarrier(Task* task, uint32_t barrier, bool anew);
+  void NoteBarrier(Task* task, uint32_t barrier, bool anew, usermode::BpfHelpers& helpers);
 
-  std::list<Task*>& QueueOf(int queue) { return queue < 0 ? global_ : cpus_[queue].queue; }
+  std::list<Task*>& QueueOf(int home) {
+    return home == kAnywhere ? global_ : home == kNowhere ? parked_ : cpus_[home].queue;
+  }
   void LineUp(Task* task);
   void TakeOut(Task* task);
   void ForgetCpu(Task* task);
@@ -84,9 +90,12 @@ class BiffTwin {
   void GiveBack(Task* task, uint32_t barrier, bool always);
   void SendHome(Task* task, int cpu, usermode::BpfHelpers& helpers);
   int FindHome(int64_t gtid, int cpu);
+  void MoveHome(Task* task, int home);
+  void HandOn(int cpu, usermode::BpfHelpers& helpers);
+  bool Pull(int cpu);
   bool WaitsFor(int cpu) { return !global_.empty() || !cpus_[cpu].queue.empty(); }
   int TakeIdleCpu(int first);
-  void KickFor(const Task& task, int last_cpu, usermode::BpfHelpers& helpers);
+  void KickFor(const Task& task, int last_cpu, bool woken, usermode::BpfHelpers& helpers);
   void PassOn(int cpu, usermode::BpfHelpers& helpers);
 
   const Options options_;
@@ -96,7 +105,7 @@ class BiffTwin {
   uint64_t picks_ = 0;
   size_t waiting_ = 0;
   std::map<int64_t, std::unique_ptr<Task>> tasks_;
-  std::list<Task*> global_;
+  std::list<Task*> global_, parked_;
   std::map<int, Cpu> cpus_;
   std::set<int> idle_;
 };
