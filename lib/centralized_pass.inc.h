@@ -36,16 +36,16 @@ template <typename Policy>
   if constexpr (kHasHints) {
     if (HintSource* source = hints(); source != nullptr && !source->Poll(this)) NeedUpkeep();
   }
-  if (ring() != nullptr) [[unlikely]]
-    ReapRing(c, now);
-  if (now >= next_look_) [[unlikely]]
-    PollUnavailable(now);
-  if (!forbidden_.empty()) [[unlikely]] {
+  if (has_more_to_see_) [[unlikely]] {
+    if (ring() != nullptr) ReapRing(c, now);
     for (int cpu : forbidden_) {
       if (plan_.IsBusy(cpu) && !plan_.current(cpu)->allowed().Contains(cpu)) plan_.Unschedule(cpu);
     }
     forbidden_.Clear();
+    has_more_to_see_ = ring() != nullptr;
   }
+  if (now >= next_look_) [[unlikely]]
+    PollUnavailable(now);
   policy_.Schedule(plan_);
   return true;
 }

@@ -192,6 +192,7 @@ class CentralizedRuntime final : public CentralizedBase, private HintSource::Vis
   PerCpuList<Failure> failures_;  // of the commit under way
   PerCpuList<int> pending_;       // CPUs whose transactions are open (asynchronous), in the order of their opening
   CpuSet forbidden_;              // CPUs whose tasks may not run there any more
+  bool has_more_to_see_ = true;   // than messages and hints: forbidden CPUs, rings
   TasksAtHome all_;
   size_t num_tasks_reserved_ = 0;
   absl::flat_hash_set<int64_t> displaced_;  // gtids: may run on the global agent's CPU alone, so they run anywhere

@@ -135,6 +135,7 @@ void CentralizedRuntime<Policy>::ReadAffinities() {
     ReadAffinity(task);
     if (task->state_ == TaskState::kOnCpu && task->home_ >= 0 && !task->allowed_.Contains(task->home_)) {
       forbidden_.Add(task->home_);
+      has_more_to_see_ = true;
     }
     if constexpr (requires { policy_.OnAffinityChanged(task); }) policy_.OnAffinityChanged(task);
   }
