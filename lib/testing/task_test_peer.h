@@ -19,6 +19,7 @@ class TaskTestPeer {
   static void SetNice(TaskBase* task, int nice) { task->nice_ = nice; }
   static void SetRuntimeNs(TaskBase* task, uint64_t ns) { task->runtime_ns_ = ns; }
   static void SetAllowed(TaskBase* task, const CpuSet& cpus) { task->allowed_ = cpus; }
+  static void SetStatusWord(TaskBase* task, const StatusWord& word) { task->status_word_ = word; }
 };
 
 }  // namespace ghost
