@@ -32,6 +32,9 @@ ABSL_FLAG(std::string, topology, "",
           "The machine's shape, instead of --cpus: 'sockets 2 cores 28 smt 2'; empty: as the workload says.");
 ABSL_FLAG(std::string, ghost_cpus, "", "The CPUs that agents schedule, a list like 0-3,8; empty: all.");
 ABSL_FLAG(std::vector<std::string>, set, {}, "NAME=VALUE,…: what the policy has to set, e.g. a time slice.");
+ABSL_FLAG(bool, pnt, false,
+          "CPUs that would idle take waiting threads by themselves, as the global agent shows them; with a policy that "
+          "has one.");
 ABSL_FLAG(std::string, workload, "", "The file that describes threads, requests and events; - is stdin.");
 ABSL_FLAG(uint64_t, seed, 1, "What all randomness is drawn from.");
 ABSL_FLAG(std::string, seeds, "", "FIRST-LAST: one run for each; says only what failed, and how many did not.");
@@ -71,15 +74,25 @@ struct Settings {
   std::string trace;
 };
 
+std::string PolicyNames(bool (*wanted)(const PolicyEntry&)) {
+  std::string names;
+  for (const PolicyEntry& policy : SimPolicies()) {
+    if (wanted(policy)) absl::StrAppend(&names, names.empty() ? "" : ", ", policy.name);
+  }
+  return names;
+}
+
 absl::Status ReadPolicy(Settings* settings) {
   const std::string name = absl::GetFlag(FLAGS_policy);
   if (const PolicyEntry* policy = FindSimPolicy(name)) {
     settings->options.scheduler = policy->factory;
-    return absl::OkStatus();
+    settings->options.pnt = absl::GetFlag(FLAGS_pnt);
+    if (!settings->options.pnt || policy->pnt) return absl::OkStatus();
+    return UsageError(absl::StrCat("--pnt: ", name, " shows no CPU who waits"),
+                      absl::StrCat("one of ", PolicyNames([](const PolicyEntry& entry) { return entry.pnt; })));
   }
-  std::string names;
-  for (const PolicyEntry& policy : SimPolicies()) absl::StrAppend(&names, names.empty() ? "" : ", ", policy.name);
-  return UsageError(absl::StrCat("--policy ", name, ": there is no such policy"), absl::StrCat("policies are ", names));
+  return UsageError(absl::StrCat("--policy ", name, ": there is no such policy"),
+                    absl::StrCat("policies are ", PolicyNames([](const PolicyEntry&) { return true; })));
 }
 
 absl::Status ReadWorkload(Settings* settings) {

@@ -15,6 +15,7 @@ struct PolicyEntry {
   const char* name;
   const char* what;
   SchedulerFactory factory;
+  bool pnt = false;  // its global agent can show who waits to CPUs that would idle (--pnt)
 };
 
 std::span<const PolicyEntry> SimPolicies();

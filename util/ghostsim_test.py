@@ -70,8 +70,14 @@ class GhostsimTest(unittest.TestCase):
         self.assertIn("ghostsim: seed 9: 1 runnable tasks have not run", result.stderr)
         self.assertGreater(len(result.stderr.splitlines()), 5)
 
+    def test_pnt_is_another_schedule(self):
+        args = ("--workload", WORKLOADS + "/mixed.txt", "--policy", "fifo_centralized", "--json")
+        without, with_rings = (json.loads(run(*args, *more).stdout) for more in ((), ("--pnt",)))
+        self.assertLess(with_rings["commits"]["complete"], without["commits"]["complete"])
+
     def test_usage(self):
         mixed = WORKLOADS + "/mixed.txt"
+        self.expect_usage("--pnt: cfs shows no CPU who waits", "--pnt", "--policy", "cfs", "--workload", mixed)
         self.expect_usage("no --workload given")
         self.expect_usage("--policy x", "--policy", "x", "--workload", mixed)
         self.expect_usage("--cpus 0", "--cpus", "0", "--workload", mixed)

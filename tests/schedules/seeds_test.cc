@@ -119,9 +119,9 @@ INSTANTIATE_TEST_SUITE_P(Seeds, FoundTest, testing::ValuesIn(kFound),
 
 std::vector<std::string> Policies() {
   std::vector<std::string> names;
-  for (const PolicyEntry& policy : SimPolicies()) names.emplace_back(policy.name);
-  for (const char* centralized : {"edf", "fifo_centralized", "shinjuku", "sol"}) {
-    names.push_back(absl::StrCat(centralized, kPnt));
+  for (const PolicyEntry& policy : SimPolicies()) {
+    names.emplace_back(policy.name);
+    if (policy.pnt) names.push_back(absl::StrCat(policy.name, kPnt));
   }
   return names;
 }
