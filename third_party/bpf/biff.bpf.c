@@ -90,6 +90,7 @@ int biff_pnt(struct bpf_ghost_sched *ctx) {
   if (!biff.initialized) return 0;
   if (ctx->agent_runnable || ctx->might_yield || ctx->next_gtid) {
     pass_on(cpu);
+    ghost_leave_cpu(ctx);
     return 0;
   }
   for (int i = 0; i < ATTEMPTS; ++i) {

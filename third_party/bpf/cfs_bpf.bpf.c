@@ -169,6 +169,7 @@ int cfs_bpf_pnt(struct bpf_ghost_sched *ctx) {
   note_taken(cpu, taken);
   if (taken || ctx->next_gtid) {
     pass_on(cpu);
+    ghost_leave_cpu(ctx);
     return 0;
   }
   for (int i = 0; i < ATTEMPTS; ++i) {

@@ -471,4 +471,13 @@ static __always_inline void ghost_kick(__u32 cpu, int must, __u64 seqnum) {
 #endif
 }
 
+/* For a PNT program that leaves the CPU to what it has to run without it (`next_gtid`, the agent, another class): that
+ * may come to nothing, as a task that must leave is still the next one then, and a kernel would idle without asking
+ * again. ghostd asks again. */
+static __always_inline void ghost_leave_cpu(struct bpf_ghost_sched *ctx) {
+#ifndef GHOST_BPF_USERMODE
+  ctx->dont_idle = 1;
+#endif
+}
+
 #endif /* GHOST_THIRD_PARTY_BPF_GHOST_BPF_H_ */
