@@ -49,13 +49,16 @@ __noinline __u32 take_first(__u32 cpu) {
   return taken;
 }
 
-/* Lets go of a task that was taken and could not run. Whether it is to queue again: `always`, or if there was a message
- * about it meanwhile (or else one will come). */
-__noinline int let_go(__u32 slot, __u32 barrier, int always) {
-  int again;
+/* `cpu` lets go of a task that it took and could not run. Whether it is to queue again: `always`, or if there was a
+ * message about it meanwhile (or else one will come). Not if that message has taken it from here, or it is another
+ * task's slot. */
+__noinline int let_go(__u32 slot, __u32 cpu, __u32 barrier, int always) {
+  int again = 0;
   GHOST_LOCK();
-  forget_cpu(slot);
-  again = always || task_at(slot)->barrier != barrier;
+  if (task_at(slot)->cpu == (__s32)cpu) {
+    forget_cpu(slot);
+    again = always || task_at(slot)->barrier != barrier;
+  }
   GHOST_UNLOCK();
   return again;
 }
@@ -133,7 +136,7 @@ __noinline int try_to_run(__u32 slot, __u32 cpu) {
   ask_affinity(slot, barrier, cpu);
   if (!may_run(slot, cpu)) {
     COUNT(elsewhere);
-    if (let_go(slot, barrier, 1)) place(slot, cpu, COMES_BACK);
+    if (let_go(slot, cpu, barrier, 1)) place(slot, cpu, COMES_BACK);
     return GO_ON;
   }
   long error = bpf_ghost_run_gtid(gtid, barrier, SEND_TASK_ON_CPU);
@@ -143,7 +146,7 @@ __noinline int try_to_run(__u32 slot, __u32 cpu) {
     return RUNS;
   }
   int always = error != -ENOENT && error != -ESTALE && error != -EINVAL;
-  if (let_go(slot, barrier, always)) queue_up(slot, cpu, COMES_BACK, time_ns(), cfs_bpf.went_idle);
+  if (let_go(slot, cpu, barrier, always)) queue_up(slot, cpu, COMES_BACK, time_ns(), cfs_bpf.went_idle);
   if (always) {
     COUNT(requeued);
     return WAITS;
