@@ -31,7 +31,10 @@ struct {
 /* `cpu` has something else to run: others come for who waits for it. */
 __noinline int pass_on(__u32 cpu) {
   take_idle(cpu);
-  return call_idle_for(cpu);
+  __u32 free = cpu_at(cpu)->roots[CFS_BPF_FREE], bound = cpu_at(cpu)->roots[CFS_BPF_BOUND];
+  if (free) call_idle(free - 1, cpu);
+  if (bound) call_idle(bound - 1, cpu);
+  return 0;
 }
 
 /* The slot + 1 of the first of the CPU's queue, which is about to be its; 0: none waits. */

@@ -86,14 +86,6 @@ __noinline int call_idle(__u32 slot, __u32 cpu) {
   return 0;
 }
 
-/* … for the first ones of the queue. */
-__noinline int call_idle_for(__u32 cpu) {
-  __u32 free = cpu_at(cpu)->roots[CFS_BPF_FREE], bound = cpu_at(cpu)->roots[CFS_BPF_BOUND];
-  if (free) call_idle(free - 1, cpu);
-  if (bound) call_idle(bound - 1, cpu);
-  return 0;
-}
-
 /* Finds a CPU for a runnable task that is nowhere, and sees to it that it comes. */
 __noinline int place(__u32 slot, __u32 last, __u32 comes) {
   __u64 now = time_ns();
@@ -179,9 +171,7 @@ __noinline __u32 pull(__u32 cpu, __u32 idle) {
   __u64 below = ~0ull;
   __u64 busiest = busiest_queue(CFS_BPF_FREE, cpu, below);
   if (busiest) {
-    __u32 from = busiest % CFS_BPF_MAX_CPUS;
-    __u32 taken = take_over(CFS_BPF_FREE, from, cpu, idle);
-    if (taken && idle) call_idle_for(from); /* each calls the next, as long as there are idle ones */
+    __u32 taken = take_over(CFS_BPF_FREE, busiest % CFS_BPF_MAX_CPUS, cpu, idle);
     if (taken) return taken;
   }
   for (int i = 0; i < QUEUES_TO_TRY; ++i) {

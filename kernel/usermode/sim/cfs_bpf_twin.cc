@@ -194,13 +194,6 @@ void CfsBpfTwin::CallIdle(const Task& task, int cpu, BpfHelpers& helpers) {
   Kick(chosen, false, helpers);
 }
 
-void CfsBpfTwin::CallIdleFor(int cpu, BpfHelpers& helpers) {
-  const Task* free = First(cpus_[cpu].free);
-  const Task* bound = First(cpus_[cpu].bound);
-  if (free != nullptr) CallIdle(*free, cpu, helpers);
-  if (bound != nullptr) CallIdle(*bound, cpu, helpers);
-}
-
 void CfsBpfTwin::Place(Task* task, int last, Comes comes, BpfHelpers& helpers) {
   const uint64_t went_idle = went_idle_;
   const int cpu = Choose(*task, last);
@@ -243,13 +236,11 @@ CfsBpfTwin::Task* CfsBpfTwin::TakeOver(Queue Cpu::*which, int from, int cpu, boo
   return taken;
 }
 
-CfsBpfTwin::Task* CfsBpfTwin::Pull(int cpu, bool idle, BpfHelpers& helpers) {
+CfsBpfTwin::Task* CfsBpfTwin::Pull(int cpu, bool idle) {
   constexpr std::pair<int64_t, int> kAll(INT64_MAX, INT32_MAX);
   std::pair<int64_t, int> below = kAll;
   if (const int from = BusiestQueue(&Cpu::free, cpu, &below); from >= 0) {
-    Task* taken = TakeOver(&Cpu::free, from, cpu, idle);
-    if (taken != nullptr && idle) CallIdleFor(from, helpers);
-    if (taken != nullptr) return taken;
+    if (Task* taken = TakeOver(&Cpu::free, from, cpu, idle); taken != nullptr) return taken;
   }
   below = kAll;
   for (int i = 0; i < kQueuesToTry; ++i) {
@@ -261,6 +252,14 @@ CfsBpfTwin::Task* CfsBpfTwin::Pull(int cpu, bool idle, BpfHelpers& helpers) {
 }
 
 // ---- Pick next task ----
+
+void CfsBpfTwin::PassOn(int cpu, BpfHelpers& helpers) {
+  idle_.Remove(cpu);
+  const Task* free = First(cpus_[cpu].free);
+  const Task* bound = First(cpus_[cpu].bound);
+  if (free != nullptr) CallIdle(*free, cpu, helpers);
+  if (bound != nullptr) CallIdle(*bound, cpu, helpers);
+}
 
 CfsBpfTwin::Task* CfsBpfTwin::TakeFirst(int cpu) {
   Task* taken = FirstOf(cpus_[cpu]);
@@ -325,13 +324,12 @@ void CfsBpfTwin::PickNextTask(bpf_ghost_sched* context, int cpu, BpfHelpers& hel
     taken_.Remove(cpu);
   }
   if (taken || context->next_gtid != 0) {
-    idle_.Remove(cpu);
-    return CallIdleFor(cpu, helpers);
+    return PassOn(cpu, helpers);
   }
   for (int i = 0; i < kAttempts; ++i) {
     const uint64_t joined = joined_;
     Task* task = TakeFirst(cpu);
-    if (task == nullptr && idle_balancing_.Get() != 0) task = Pull(cpu, true, helpers);
+    if (task == nullptr && idle_balancing_.Get() != 0) task = Pull(cpu, true);
     if (task == nullptr) {
       if (joined_ != joined) break;
       idle_.Add(cpu);
@@ -424,7 +422,7 @@ void CfsBpfTwin::Tick(int cpu, BpfHelpers& helpers) {
   if (its.current == nullptr || !initialized_) return;
   if (now >= its.balanced_ns + latency_.Get()) {
     its.balanced_ns = now;
-    Pull(cpu, false, helpers);
+    Pull(cpu, false);
   }
   const int64_t vruntime = VruntimeNow(its, now);
   const Task* first = FirstOf(its);

@@ -121,13 +121,13 @@ class CfsBpfTwin {
   int BestFor(const Task& task, int from) const;
   int Choose(const Task& task, int last);
   void CallIdle(const Task& task, int cpu, usermode::BpfHelpers& helpers);
-  void CallIdleFor(int cpu, usermode::BpfHelpers& helpers);
   void Place(Task* task, int last, Comes comes, usermode::BpfHelpers& helpers);
   int BusiestQueue(Queue Cpu::*which, int cpu, std::pair<int64_t, int>* below);
   Task* TakeOver(Queue Cpu::*which, int from, int cpu, bool idle);
-  Task* Pull(int cpu, bool idle, usermode::BpfHelpers& helpers);
+  Task* Pull(int cpu, bool idle);
 
   // -- cfs_bpf.bpf.c --
+  void PassOn(int cpu, usermode::BpfHelpers& helpers);
   void PickNextTask(bpf_ghost_sched* context, int cpu, usermode::BpfHelpers& helpers);
   Task* TakeFirst(int cpu);
   void AskAffinity(Task* task, int cpu);
