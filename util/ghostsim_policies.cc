@@ -2,6 +2,7 @@
 
 #include "kernel/usermode/sim/biff_twin.h"
 #include "kernel/usermode/sim/cfs_bpf_twin.h"
+#include "kernel/usermode/sim/flux_twin.h"
 #include "kernel/usermode/sim/twin_scheduler.h"
 #include "schedulers/cfs/cfs_policy.h"
 #include "schedulers/edf/edf_policy.h"
@@ -23,6 +24,7 @@ const PolicyEntry kPolicies[] = {
     {"fifo_centralized", "one FIFO for all CPUs; slices with --set", CentralizedScheduler<CentralizedFifoPolicy>::Make,
      /*pnt=*/true},
     {"fifo_per_cpu", "a FIFO per CPU, each task until it blocks", PerCpuScheduler<FifoPolicy>::Make},
+    {"flux", "a tree of schedulers in BPF: roci(biff, idle)", TwinScheduler<FluxTwin>::Make},
     {"shinjuku", "slices of microseconds, within each quality of service", CentralizedScheduler<ShinjukuPolicy>::Make,
      /*pnt=*/true},
     {"sol", "as fifo_centralized, and does not wait for its commits", CentralizedScheduler<SolPolicy>::Make,

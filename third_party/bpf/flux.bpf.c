@@ -5,12 +5,11 @@
 //   PNT  sends a CPU that would idle through the tree, to a leaf that has a thread for it.
 //   CPU_TICK  asks the CPU's leaf whether the turn of who runs there is over.
 //
-// The tree is in flux_tree.bpf.h, what a sub-scheduler is in flux_api.bpf.h. No thread is lost: queues are linked
-// through the threads themselves, so that they are never full, and what could not run goes back.
-#include "third_party/bpf/flux_tree.bpf.h"
+// The tree is in flux_tree.bpf.h, which CPU a thread waits for in flux_place.bpf.h, what a sub-scheduler is in
+// flux_api.bpf.h. No thread is lost: queues are linked through the threads themselves, so that they are never full, and
+// what could not run goes back.
+#include "third_party/bpf/flux_place.bpf.h"
 
-/* Threads that one pick looks at. */
-#define ATTEMPTS 8
 /* Steps of a CPU through the tree: from a leaf to the root, down to a leaf, and that once more. */
 #define STEPS (4 * FLUX_MAX_DEPTH)
 
@@ -22,97 +21,6 @@ struct {
 } slots SEC(".maps");
 
 #define COUNT(what) __sync_fetch_and_add(&flux.counters.what, 1)
-
-/* A CPU to kick, as functions return it. 0: none. */
-#define KICK(cpu, must) ((cpu) + 1 | ((must) ? 1u << 31 : 0))
-
-static __always_inline void kick(__u32 whom) {
-  __u32 cpu = (whom & ~(1u << 31)) - 1;
-  if (whom) ghost_kick(cpu, whom >> 31, flux_cpu(cpu)->cpu_seqnum);
-}
-
-/* ---- CPUs for those who wait ---- */
-
-/* Moves `cpu` to where `leaf` can get it, if it may. */
-static __always_inline __u32 claim(__u32 leaf, __u32 cpu) {
-  struct flux_cpu *its = flux_cpu(cpu);
-  __u32 top = who_gives(leaf, cpu);
-  if (top) {
-    take_cpu_up(cpu, top);
-    return KICK(cpu, its->current);
-  }
-  return its->at && is_above(its->at, leaf) && !its->current ? KICK(cpu, 0) : 0;
-}
-
-/* A CPU for a thread that waits with `leaf` for `home`. Returns whom to kick. */
-__noinline __u32 call_home(__u32 leaf, __u32 home) {
-  __u32 whom = 0;
-  leaf &= FLUX_MAX_SCHEDS - 1;
-  home &= FLUX_MAX_CPUS - 1;
-  GHOST_LOCK();
-  if (flux_sched(leaf)->pinned[home]) whom = claim(leaf, home);
-  GHOST_UNLOCK();
-  return whom;
-}
-
-/* A CPU for threads of `leaf` that may run anywhere: one that idles, `first` if that can be had, or one that another
- * has to give. */
-__noinline __u32 call_any(__u32 leaf, __u32 first) {
-  __u32 whom = 0, top = 0;
-  leaf &= FLUX_MAX_SCHEDS - 1;
-  first &= FLUX_MAX_CPUS - 1;
-  GHOST_LOCK();
-  if (flux_sched(leaf)->waiting) {
-    __u32 from = flux.idle;
-    top = FLUX_ROOT;
-    if (!flux_sched(from)->nr_cpus) from = find_giver(leaf, &top);
-    if (from) {
-      __u32 cpu = one_cpu_of(from, first);
-      take_cpu_up(cpu, top);
-      whom = KICK(cpu, flux_cpu(cpu)->current);
-    }
-  }
-  GHOST_UNLOCK();
-  return whom;
-}
-
-/* The best home among 64 CPUs, of which `allowed` are allowed: the more the better, 0: there is none. */
-__noinline __u32 home_in_word(__u32 word, __u64 allowed, __u32 cpu) {
-  word &= FLUX_CPU_WORDS - 1;
-  __u64 bits = allowed & flux.cpu_mask[word];
-  __u64 present = bits & flux_sched(FLUX_ROOT)->cpus[word];
-  __u64 idle = bits & flux_sched(flux.idle)->cpus[word];
-  __u64 after = word > cpu >> 6 ? present : word < cpu >> 6 ? 0 : present & ~((2ull << (cpu & 63)) - 1);
-  if (!bits) return 0;
-  if (idle) return (4 << 16) - word * 64 - ghost_lowest_bit(idle);
-  if (after) return (3 << 16) - word * 64 - ghost_lowest_bit(after);
-  if (present) return (2 << 16) - word * 64 - ghost_lowest_bit(present);
-  return (1 << 16) - word * 64 - ghost_lowest_bit(bits);
-}
-
-/* A CPU on which the thread may run, + 1: one that is idle, else the next after `cpu` that no other class has; 0: it
- * may on none of ours, or the kernel does not tell. */
-__noinline __u32 find_home(__s64 gtid, __u32 cpu) {
-  __u64 mask[FLUX_CPU_WORDS];
-  __u32 best = 0;
-  if (ghost_affinity(gtid, mask)) return 0;
-  for (__u32 word = 0; word < FLUX_CPU_WORDS; ++word) {
-    __u32 found = home_in_word(word, mask[word], cpu);
-    if (found > best) best = found;
-  }
-  return best ? (-best & (FLUX_MAX_CPUS - 1)) + 1 : 0;
-}
-
-/* Somebody runs the thread that waits. */
-static __always_inline void call_for(__u32 slot, __s32 last_cpu) {
-  struct flux_thread *thread = flux_thread(slot);
-  if (!flux.initialized) return;
-  if (thread->home) {
-    kick(call_home(thread->sched, thread->home - 1));
-  } else {
-    kick(call_any(thread->sched, last_cpu < 0 ? 0 : last_cpu));
-  }
-}
 
 /* ---- Pick next thread ---- */
 
@@ -142,26 +50,6 @@ __noinline int give_back(__u32 slot, __u32 cpu, __u32 barrier, int always) {
   return 0;
 }
 
-/* A thread that may not run on `cpu`, which took it, or for which it waits, waits for one where it may. If that is none
- * of ours, until its affinity changes; if there was a message meanwhile, that may have been it. */
-__noinline int send_home(__u32 slot, __u32 cpu, __u32 barrier) {
-  struct flux_thread *thread = flux_thread(slot);
-  __u32 home = find_home(thread->gtid, cpu);
-  GHOST_LOCK();
-  if (thread->cpu == (__s32)cpu || thread->waits == FLUX_WAITS_AT_CPU) {
-    forget_cpu(slot);
-    dequeue(slot);
-    if (thread->barrier == barrier) {
-      thread->home = home;
-      thread->nowhere = home == 0;
-    }
-    enqueue(slot);
-  }
-  GHOST_UNLOCK();
-  call_for(slot, cpu);
-  return 0;
-}
-
 /* The thread has the CPU. Returns whom to kick: that CPU, if it was claimed for another meanwhile. */
 __noinline __u32 settle_on(__u32 slot, __u32 cpu) {
   __u64 now = bpf_ktime_get_ns();
@@ -177,35 +65,6 @@ __noinline __u32 settle_on(__u32 slot, __u32 cpu) {
   }
   GHOST_UNLOCK();
   return whom;
-}
-
-/* ---- CPUs that others have ---- */
-
-__noinline int leave_tree(__u32 cpu) {
-  int was_there;
-  cpu &= FLUX_MAX_CPUS - 1;
-  GHOST_LOCK();
-  was_there = flux_cpu(cpu)->at != 0;
-  take_cpu_up(cpu, 0);
-  GHOST_UNLOCK();
-  return was_there;
-}
-
-/* The slot + 1 of a thread that waits with `leaf` for `cpu`; 0: none does. */
-__noinline __u32 who_waits_for(__u32 leaf, __u32 cpu) {
-  return flux_list(FLUX_PINNED_LIST(leaf & (FLUX_MAX_SCHEDS - 1), cpu & (FLUX_MAX_CPUS - 1)))->head;
-}
-
-/* `cpu` has something else to run: those for whom it was called get another. */
-__noinline int pass_on(__u32 cpu) {
-  if (!leave_tree(cpu)) return 0;
-  for (__u32 leaf = FLUX_ROOT; leaf < FLUX_MAX_SCHEDS; ++leaf) {
-    if (!flux_is_leaf(leaf)) continue;
-    if (flux_sched(leaf)->waiting) kick(call_any(leaf, cpu));
-    __u32 waits = who_waits_for(leaf, cpu);
-    if (waits) send_home(waits - 1, cpu, flux_thread(waits - 1)->barrier);
-  }
-  return 0;
 }
 
 SEC(GHOST_SEC_PNT)
@@ -231,7 +90,7 @@ int flux_pnt(struct bpf_ghost_sched *ctx) {
     __u32 barrier = flux_thread(slot)->barrier;
     if (!ghost_allowed(gtid, cpu)) {
       COUNT(elsewhere);
-      send_home(slot, cpu, barrier);
+      send_home(slot, cpu, barrier, 0);
       continue;
     }
     long error = bpf_ghost_run_gtid(gtid, barrier, SEND_TASK_ON_CPU);
@@ -402,7 +261,7 @@ static __always_inline void becomes_runnable(__u32 slot, __u32 barrier, __s32 cp
   __u32 home = flux_thread(slot)->home;
   note(slot, barrier, 1);
   if (home) {
-    send_home(slot, home - 1, barrier); /* another of those where it may run is free, perhaps */
+    send_home(slot, home - 1, barrier, 0); /* another of those where it may run is free, perhaps */
   } else {
     call_for(slot, cpu);
   }
@@ -413,6 +272,7 @@ int flux_msg(struct bpf_ghost_msg *msg) {
   if (msg->type == MSG_TASK_NEW) return arrive(msg);
   if (msg->type == MSG_CPU_TICK) {
     kick(tick(msg->cpu_tick.cpu));
+    spread(msg->cpu_tick.cpu);
     return 1;
   }
   if (msg->type < MSG_TASK_DEAD || msg->type > MSG_TASK_LATCH_FAILURE || msg->type == MSG_TASK_SWITCHTO) return 1;
