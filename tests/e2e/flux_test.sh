@@ -4,6 +4,8 @@
 . tests/e2e/lib.sh
 . tests/e2e/env.sh
 AGENT=agent_flux
+# Nice values say whose a thread is, and nice(1) counts from its own.
+renice -n 0 -p $$ >/dev/null
 PROV='roci(prov:1(biff, biff), idle)'
 
 # spin NAME NICE: a thread that computes until it is told to stop; prints its CPU time then.
