@@ -86,7 +86,7 @@ class FluxTwinTest : public SchedulerTwinTest {
     }
     EXPECT_EQ(threads, twin_->tasks());
     size_t listed = 0, counted = state_->scheds[FLUX_ROOT].waiting;
-    for (const flux_list& list : state_->lists) listed += list.count;
+    for (const ghost_list& list : state_->lists) listed += list.count;
     for (uint32_t pinned : state_->scheds[FLUX_ROOT].pinned) counted += pinned;
     EXPECT_EQ(listed, waiting);
     EXPECT_EQ(counted, waiting);

@@ -73,9 +73,13 @@ int flux_pnt(struct bpf_ghost_sched *ctx) {
   if (!flux.initialized) return 0;
   if (ctx->agent_runnable || ctx->might_yield) {
     pass_on(cpu);
+    ghost_leave_cpu(ctx);
     return 0;
   }
-  if (ctx->next_gtid) return 0;
+  if (ctx->next_gtid) {
+    ghost_leave_cpu(ctx);
+    return 0;
+  }
   for (int i = 0; i < ATTEMPTS; ++i) {
     __u32 taken = take_first(cpu);
     if (!taken) break;

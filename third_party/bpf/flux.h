@@ -6,6 +6,8 @@
 
 #include <linux/types.h>
 
+#include "third_party/bpf/ghost_list.bpf.h"
+
 /* The kinds of sub-schedulers: NAME stands for flux_NAME.bpf.h. Leaves have threads. Branches hand CPUs to children, of
  * which they need so many; and what their `limit` is if nothing is said (0: they have none). */
 #define FLUX_LEAVES(X) X(biff) X(idle)
@@ -55,12 +57,6 @@ struct flux_thread {
   __u8 waits; /* enum flux_wait */
   __u8 runnable;
   __u8 nowhere; /* it may run on none of our CPUs: it does not wait */
-};
-
-struct flux_list {
-  __u32 head;
-  __u32 tail;
-  __u32 count;
 };
 
 struct flux_cpu {
@@ -121,7 +117,7 @@ struct flux {
   __u64 order;
   struct flux_counters counters;
   struct flux_sched scheds[FLUX_MAX_SCHEDS];
-  struct flux_list lists[FLUX_LISTS];
+  struct ghost_list lists[FLUX_LISTS];
   struct flux_cpu cpus[FLUX_MAX_CPUS];
   struct flux_thread threads[FLUX_MAX_THREADS];
 };

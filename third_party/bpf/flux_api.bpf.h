@@ -41,7 +41,7 @@ static __always_inline struct flux_thread *flux_thread(__u32 slot) {
 static __always_inline struct flux_sched *flux_sched(__u32 sched) {
   return &flux.scheds[sched & (FLUX_MAX_SCHEDS - 1)];
 }
-static __always_inline struct flux_list *flux_list(__u32 list) {
+static __always_inline struct ghost_list *flux_list(__u32 list) {
   /* The compiler would bound FLUX_PINNED_LIST's two parts, and `or` them: Linux 5.10's verifier does not see
    * that what comes of it has bounds. */
   asm volatile("" : "+r"(list));
@@ -79,39 +79,7 @@ static __always_inline __u32 flux_child_for_threads(__u32 self, __u32 i) {
 /* Whether the child `a` stands before the child `b`: numbers grow from left to right. */
 static __always_inline int flux_is_before(__u32 a, __u32 b) { return a < b; }
 
-/* ---- Lists of threads, linked through the threads: never full. A thread is in one at most. ---- */
-
-static __always_inline void flux_list_append(__u32 number, __u32 slot) {
-  struct flux_thread *thread = flux_thread(slot);
-  struct flux_list *list = flux_list(number);
-  thread->list = number;
-  thread->next = 0;
-  thread->prev = list->tail;
-  if (list->tail) {
-    flux_thread(list->tail - 1)->next = slot + 1;
-  } else {
-    list->head = slot + 1;
-  }
-  list->tail = slot + 1;
-  list->count++;
-}
-
-static __always_inline void flux_list_remove(__u32 slot) {
-  struct flux_thread *thread = flux_thread(slot);
-  struct flux_list *list = flux_list(thread->list);
-  if (!thread->list) return;
-  if (thread->prev) {
-    flux_thread(thread->prev - 1)->next = thread->next;
-  } else {
-    list->head = thread->next;
-  }
-  if (thread->next) {
-    flux_thread(thread->next - 1)->prev = thread->prev;
-  } else {
-    list->tail = thread->prev;
-  }
-  list->count--;
-  thread->list = 0;
-}
+/* Lists of threads: flux_list_append(number, slot) and flux_list_remove(slot). A thread is in one at most. */
+GHOST_LIST(flux_list, flux_thread, flux_list)
 
 #endif /* GHOST_THIRD_PARTY_BPF_FLUX_API_BPF_H_ */
