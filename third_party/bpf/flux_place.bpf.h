@@ -68,10 +68,10 @@ __noinline __u32 home_in_word(__u32 word, __u64 allowed, __u32 cpu) {
   __u64 idle = bits & flux_sched(flux.idle)->cpus[word];
   __u64 after = word > cpu >> 6 ? present : word < cpu >> 6 ? 0 : present & ~((2ull << (cpu & 63)) - 1);
   if (!bits) return 0;
-  if (idle) return (4 << 16) - word * 64 - ghost_lowest_bit(idle);
-  if (after) return (3 << 16) - word * 64 - ghost_lowest_bit(after);
-  if (present) return (2 << 16) - word * 64 - ghost_lowest_bit(present);
-  return (1 << 16) - word * 64 - ghost_lowest_bit(bits);
+  if (idle) return (4 << 16) - word * 64 - lowest_bit(idle);
+  if (after) return (3 << 16) - word * 64 - lowest_bit(after);
+  if (present) return (2 << 16) - word * 64 - lowest_bit(present);
+  return (1 << 16) - word * 64 - lowest_bit(bits);
 }
 
 /* A CPU on which the thread may run, + 1: one that is idle, else the next after `cpu` that no other class has; 0: it
@@ -169,7 +169,7 @@ __noinline int spread(__u32 cpu) {
 }
 
 /* `cpu` has something else to run: those for whom it was called get another. */
-__noinline int pass_on(__u32 cpu) {
+static __always_inline int pass_on(__u32 cpu) {
   if (!leave_tree(cpu)) return 0;
   for (__u32 leaf = FLUX_ROOT; leaf < FLUX_MAX_SCHEDS; ++leaf) {
     if (flux_is_leaf(leaf) && flux_sched(leaf)->waiting) kick(call_any(leaf, cpu));

@@ -226,7 +226,8 @@ static __always_inline __u32 child_towards(__u32 branch, __u32 leaf) {
 
 static __always_inline int is_above(__u32 sched, __u32 leaf) { return flux_sched(leaf)->path >> (sched & 31) & 1; }
 
-/* The number of the lowest bit, of which there must be one. (ghost_lowest_bit is a function: none is called here.) */
+/* The number of the lowest bit, of which there must be one. (ghost_lowest_bit is a function: none is called under the
+ * lock, and calls are too deep in other places.) */
 static __always_inline __u32 lowest_bit(__u64 bits) {
   bits = (bits & -bits) - 1;
   bits -= bits >> 1 & 0x5555555555555555ull;
