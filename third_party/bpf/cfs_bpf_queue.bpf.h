@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* cfs_bpf's queues: one for each CPU, by vruntime, and where in it who comes belongs. For cfs_bpf.bpf.c only.
  *
- *   vruntime      a task's time on CPU in ns, by its weight: that of nice 0 is 1024, and 1.25 times that for each step
- * of nice less. min_vruntime  where the tasks of a CPU stand. It never goes back: who comes, from sleep or from another
- * CPU, stands no further behind it than half a latency. slice         a task's share, by weight, of the period in which
- * each of a CPU's runs once: `latency`, or as many min_granularities as there are tasks, if that is longer.
+ * vruntime: a task's time on CPU in ns, by its weight. That of nice 0 is 1024, and 1.25 times that for each step of
+ * nice less.
+ *
+ * min_vruntime: where the tasks of a CPU stand. It never goes back: who comes, from sleep or from another CPU, stands
+ * no further behind it than half a latency.
+ *
+ * slice: a task's share, by weight, of the period in which each of a CPU's runs once: `latency`, or as many
+ * min_granularities as there are tasks, if that is longer.
  *
  * Functions of which it is not said otherwise are called under the lock, and call nothing. */
 #ifndef GHOST_THIRD_PARTY_BPF_CFS_BPF_QUEUE_BPF_H_
