@@ -23,10 +23,13 @@
 #include "lib/base/logging.h"
 #include "lib/bpf/programs.h"
 #include "schedulers/cfs/nice_weight.h"
+#include "schedulers/flux/flux_tree.h"
 #include "third_party/bpf/biff.h"
 #include "third_party/bpf/biff_objects.h"
 #include "third_party/bpf/cfs_bpf.h"
 #include "third_party/bpf/cfs_bpf_objects.h"
+#include "third_party/bpf/flux.h"
+#include "third_party/bpf/flux_objects.h"
 
 namespace ghost {
 namespace {
@@ -66,6 +69,19 @@ struct CfsBpf {
     state->min_granularity_ns = state->wakeup_granularity_ns = 1'000'000;
     state->idle_balancing = 1;
     for (size_t i = 0; i < kNiceWeights.size(); ++i) state->weights[i] = static_cast<uint32_t>(kNiceWeights[i]);
+    state->cpu_mask[0] = 1;
+    state->initialized = 1;
+  }
+};
+
+// Half of the tasks, those with a negative nice value, are the first leaf's.
+struct Flux {
+  static constexpr const char* kName = "flux";
+  static std::span<const BpfObjectFile> Objects() { return FluxObjects(); }
+  static void Configure(BpfPrograms* programs) {
+    auto* state = programs->Global<flux>();
+    state->slice_ns = 1'000'000'000;
+    FluxTree::Parse("roci(prov:1(biff, biff), idle)")->Store(state);
     state->cpu_mask[0] = 1;
     state->initialized = 1;
   }
@@ -176,6 +192,7 @@ void BM_PickAndPutBack(benchmark::State& state) {
 }
 BENCHMARK_TEMPLATE(BM_PickAndPutBack, Biff)->Arg(10)->Arg(1000)->Arg(60'000);
 BENCHMARK_TEMPLATE(BM_PickAndPutBack, CfsBpf)->Arg(10)->Arg(1000)->Arg(60'000);
+BENCHMARK_TEMPLATE(BM_PickAndPutBack, Flux)->Arg(10)->Arg(1000)->Arg(60'000);
 
 // The message alone. (biff's task stays where it is; cfs_bpf's leaves the queue and joins it again.)
 template <typename Scheduler>
