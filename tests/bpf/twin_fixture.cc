@@ -51,9 +51,9 @@ void SchedulerTwinTest::Load(const std::string& name, std::span<const BpfObjectF
 }
 
 void SchedulerTwinTest::Start(const std::function<std::unique_ptr<BpfProgram>()>& twin) {
-  harness_->MakeEnclave(1, absl::StrCat("0-", kCpus - 1));
+  harness_->MakeEnclave(1, absl::StrCat("0-", cpus_ - 1));
   harness_->Write("enclave_1/deliver_ticks", "1");
-  for (int cpu = 0; cpu < kCpus; ++cpu) {
+  for (int cpu = 0; cpu < cpus_; ++cpu) {
     agents_.push_back(std::make_unique<TestAgent>(harness_.get(), 1, cpu, 10 + cpu, 91, 10));
   }
   Attach("_pnt", BpfHook::kPickNextTask, twin());
@@ -84,7 +84,7 @@ void SchedulerTwinTest::TaskEvent() {
   const auto any_cpu = [&] { return static_cast<int>(Random(static_cast<uint32_t>(affinity_cpus_))); };
   switch (Random(8)) {
     case 0:
-      driver_->affinities[gtid] = Random(3) == 0 ? CpuSet::FirstN(kCpus) : CpuSet({any_cpu(), any_cpu()});
+      driver_->affinities[gtid] = Random(3) == 0 ? CpuSet::FirstN(cpus_) : CpuSet({any_cpu(), any_cpu()});
       core.OnTaskAffinityChanged(gtid);
       break;
     case 1:
@@ -95,7 +95,7 @@ void SchedulerTwinTest::TaskEvent() {
       break;
     default:
       if (!runs) {
-        core.OnTaskReady(gtid, {.waker_cpu = static_cast<int>(Random(kCpus))});  // if it was blocked
+        core.OnTaskReady(gtid, {.waker_cpu = AnyCpu()});  // if it was blocked
       } else {
         driver_->Forget(gtid);
         Random(3) == 0 ? core.OnTaskYielded(gtid) : core.OnTaskBlocked(gtid);
@@ -122,10 +122,11 @@ void SchedulerTwinTest::Step() {
   if (Random(4) != 0) driver_->GatePreempted(&core);  // else they take their time
   switch (Random(10)) {
     case 0:
-      if (tasks_.size() < 30) tasks_.push_back(harness_->Enter(1, next_tid_++));
+      if (tasks_.size() < 30 + 2 * static_cast<size_t>(cpus_ - kCpus))
+        tasks_.push_back(harness_->Enter(1, next_tid_++));
       break;
     case 1:
-      core.OnOtherClass(static_cast<int>(Random(kCpus)), Random(3) == 0);
+      core.OnOtherClass(AnyCpu(), Random(3) == 0);
       break;
     case 2:
       if (!driver_->timers.empty()) {
@@ -135,7 +136,7 @@ void SchedulerTwinTest::Step() {
       }
       break;
     case 3: {
-      const auto cpu = static_cast<int>(Random(kCpus));
+      const auto cpu = AnyCpu();
       if (agents_[static_cast<size_t>(cpu)]->parked()) agents_[0]->Ping(cpu);
       break;
     }
