@@ -10,35 +10,11 @@ namespace ghost::sim {
 namespace {
 
 using usermode::BpfHelpers;
-using usermode::BpfHook;
 
 // Tasks that one pick looks at.
 constexpr int kAttempts = 8;
 
-void Kick(int cpu, bool must, BpfHelpers& helpers) {
-  helpers.ReschedCpu(cpu, must ? RESCHED_ANY_CLASS | SET_MUST_RESCHED : RESCHED_ANY_CLASS);
-}
-
 }  // namespace
-
-bool BiffTwin::Run(BpfHook hook, std::span<std::byte> context, int cpu, BpfHelpers& helpers, int32_t* result) {
-  *result = 0;
-  switch (hook) {
-    case BpfHook::kPickNextTask:
-      PickNextTask(reinterpret_cast<bpf_ghost_sched*>(context.data()), cpu, helpers);
-      break;
-    case BpfHook::kSendMessage:
-      *result = SendMessage(reinterpret_cast<bpf_ghost_msg*>(context.data()), helpers);
-      break;
-    case BpfHook::kSelectRq: {
-      auto* select = reinterpret_cast<bpf_ghost_select_rq*>(context.data());
-      select->skip_ttwu_queue = 1;
-      *result = static_cast<int32_t>(select->task_cpu);
-      break;
-    }
-  }
-  return true;
-}
 
 // ---- Queues ----
 
@@ -95,23 +71,23 @@ void BiffTwin::EndSlice(int cpu, BpfHelpers& helpers) {
   const int64_t now = options_.now_ns();
   if (now - its.since_ns < slice_.Get()) return;
   its.since_ns = now;
-  Kick(cpu, true, helpers);
+  KickCpu(cpu, true, helpers);
 }
 
 bool BiffTwin::CallHome(int home, BpfHelpers& helpers) {
   if (idle_.erase(home) == 0) return false;
-  Kick(home, false, helpers);
+  KickCpu(home, false, helpers);
   return true;
 }
 
 void BiffTwin::KickFor(const Task& task, int last_cpu, bool woken, BpfHelpers& helpers) {
-  if (!initialized_ || task.home == kNowhere) return;
+  if (!initialized() || task.home == kNowhere) return;
   if (task.home != kAnywhere) {
     if (CallHome(task.home, helpers)) return;
-    if (!idle_.empty()) Kick(task.home, false, helpers);  // it may hand it on
+    if (!idle_.empty()) KickCpu(task.home, false, helpers);  // it may hand it on
     last_cpu = task.home;
   } else if (const int cpu = TakeIdleCpu(last_cpu < 0 ? 0 : last_cpu); cpu >= 0) {
-    return Kick(cpu, false, helpers);
+    return KickCpu(cpu, false, helpers);
   }
   if (woken) EndSlice(last_cpu, helpers);
 }
@@ -143,7 +119,7 @@ void BiffTwin::HandOn(int cpu, BpfHelpers& helpers) {
   const int home = FindHome(task->gtid, cpu);
   if (home < 0 || home == cpu || idle_.erase(home) == 0) return;
   MoveHome(task, home);
-  Kick(home, false, helpers);
+  KickCpu(home, false, helpers);
 }
 
 // `cpu` has nothing to run: it becomes the home of a task that is the first to wait for another.
@@ -165,7 +141,7 @@ void BiffTwin::PassOn(int cpu, BpfHelpers& helpers) {
   idle_.erase(cpu);
   HandOn(cpu, helpers);
   if (global_.empty()) return;
-  if (const int other = TakeIdleCpu(cpu); other >= 0) Kick(other, false, helpers);
+  if (const int other = TakeIdleCpu(cpu); other >= 0) KickCpu(other, false, helpers);
 }
 
 // ---- Pick next task ----
@@ -179,7 +155,7 @@ void BiffTwin::SendHome(Task* task, int cpu, BpfHelpers& helpers) {
 }
 
 void BiffTwin::PickNextTask(bpf_ghost_sched* context, int cpu, BpfHelpers& helpers) {
-  if (!initialized_) return;
+  if (!initialized()) return;
   if (context->agent_runnable != 0 || context->might_yield != 0 || context->next_gtid != 0) {
     return PassOn(cpu, helpers);
   }
@@ -262,7 +238,7 @@ void BiffTwin::Leave(Task* task) {
   tasks_.erase(task->gtid);
 }
 
-int32_t BiffTwin::SendMessage(bpf_ghost_msg* message, BpfHelpers& helpers) {
+int32_t BiffTwin::SendMessage(bpf_ghost_msg* message, int, BpfHelpers& helpers) {
   if (message->type == MSG_TASK_NEW) return Arrive(*message, helpers);
   if (message->type == MSG_CPU_TICK) {
     EndSlice(message->cpu_tick.cpu, helpers);

@@ -17,13 +17,13 @@
 
 #include "kernel/ghost_uapi_bpf.h"
 #include "kernel/usermode/core/bpf_program.h"
-#include "kernel/usermode/sim/twin_program.h"
+#include "kernel/usermode/sim/scheduler_twin.h"
 #include "lib/base/cpu_set.h"
 #include "lib/tunable.h"
 
 namespace ghost::sim {
 
-class BiffTwin {
+class BiffTwin final : public SchedulerTwin {
  public:
   struct Options {
     CpuSet cpus;  // the enclave's
@@ -36,14 +36,6 @@ class BiffTwin {
       : options_(std::move(options)),
         slice_("slice", "how long a task runs while others wait", Tunable::Unit::kNanoseconds, options_.slice_ns, 1,
                INT64_MAX) {}
-
-  // From now on tasks are given CPUs.
-  void StartScheduling() { initialized_ = true; }
-  // The program of one hook, for Core::AttachProgram; it keeps a reference to this.
-  std::unique_ptr<usermode::BpfProgram> Program() { return std::make_unique<TwinProgram<BiffTwin>>(this); }
-
-  bool Run(usermode::BpfHook hook, std::span<std::byte> context, int cpu, usermode::BpfHelpers& helpers,
-           int32_t* result);
 
   std::vector<Tunable*> Tunables() { return {&slice_}; }
   uint64_t picks() const { return picks_; }
@@ -70,8 +62,8 @@ class BiffTwin {
     int64_t since_ns = 0;
   };
 
-  void PickNextTask(bpf_ghost_sched* context, int cpu, usermode::BpfHelpers& helpers);
-  int32_t SendMessage(bpf_ghost_msg* message, usermode::BpfHelpers& helpers);
+  void PickNextTask(bpf_ghost_sched* context, int cpu, usermode::BpfHelpers& helpers) override;
+  int32_t SendMessage(bpf_ghost_msg* message, int cpu, usermode::BpfHelpers& helpers) override;
   int32_t Arrive(const bpf_ghost_msg& message, usermode::BpfHelpers& helpers);
   void Leave(Task* task);
   void EndSlice(int cpu, usermode::BpfHelpers& helpers);
@@ -100,7 +92,6 @@ class BiffTwin {
 
   const Options options_;
   Tunable slice_;
-  bool initialized_ = false;
   uint64_t order_ = 0;
   uint64_t picks_ = 0;
   size_t waiting_ = 0;

@@ -10,7 +10,6 @@ namespace ghost::sim {
 namespace {
 
 using usermode::BpfHelpers;
-using usermode::BpfHook;
 
 // As in the programs.
 constexpr int kAttempts = 8;
@@ -30,10 +29,6 @@ uint32_t WeightOf(int32_t nice) { return kWeights[static_cast<size_t>(std::clamp
 
 int64_t Weighted(int64_t ns, int64_t weight) { return ns * kNice0Weight / weight; }
 
-void Kick(int cpu, bool must, BpfHelpers& helpers) {
-  helpers.ReschedCpu(cpu, must ? RESCHED_ANY_CLASS | SET_MUST_RESCHED : RESCHED_ANY_CLASS);
-}
-
 }  // namespace
 
 CfsBpfTwin::CfsBpfTwin(Options options)
@@ -46,22 +41,6 @@ CfsBpfTwin::CfsBpfTwin(Options options)
                           Tunable::Unit::kNanoseconds, options_.wakeup_granularity_ns, 0, 10'000'000'000),
       idle_balancing_("idle_load_balancing", "a CPU that runs out of tasks takes over one of another's",
                       Tunable::Unit::kBool, 1, 0, 1) {}
-
-bool CfsBpfTwin::Run(BpfHook hook, std::span<std::byte> context, int cpu, BpfHelpers& helpers, int32_t* result) {
-  *result = 0;
-  switch (hook) {
-    case BpfHook::kPickNextTask:
-      PickNextTask(reinterpret_cast<bpf_ghost_sched*>(context.data()), cpu, helpers);
-      break;
-    case BpfHook::kSendMessage:
-      *result = SendMessage(reinterpret_cast<bpf_ghost_msg*>(context.data()), cpu, helpers);
-      break;
-    case BpfHook::kSelectRq:
-      *result = SelectRq(reinterpret_cast<bpf_ghost_select_rq*>(context.data()));
-      break;
-  }
-  return true;
-}
 
 // ---- Queues ----
 
@@ -191,7 +170,7 @@ void CfsBpfTwin::CallIdle(const Task& task, int cpu, BpfHelpers& helpers) {
   const int chosen = Choose(task, cpu);
   if (chosen < 0 || !idle_.Contains(chosen)) return;
   idle_.Remove(chosen);
-  Kick(chosen, false, helpers);
+  KickCpu(chosen, false, helpers);
 }
 
 void CfsBpfTwin::Place(Task* task, int last, Comes comes, BpfHelpers& helpers) {
@@ -199,9 +178,9 @@ void CfsBpfTwin::Place(Task* task, int last, Comes comes, BpfHelpers& helpers) {
   const int cpu = Choose(*task, last);
   if (cpu < 0) return;
   const Found found = QueueUp(task, cpu, comes, options_.now_ns(), went_idle);
-  if (!initialized_) return;
-  if (found.idle) Kick(cpu, false, helpers);
-  if (found.must) Kick(cpu, true, helpers);
+  if (!initialized()) return;
+  if (found.idle) KickCpu(cpu, false, helpers);
+  if (found.must) KickCpu(cpu, true, helpers);
   if (found.look_again) CallIdle(*task, cpu, helpers);
 }
 
@@ -316,7 +295,7 @@ CfsBpfTwin::Outcome CfsBpfTwin::TryToRun(Task* task, int cpu, BpfHelpers& helper
 }
 
 void CfsBpfTwin::PickNextTask(bpf_ghost_sched* context, int cpu, BpfHelpers& helpers) {
-  if (!initialized_) return;
+  if (!initialized()) return;
   const bool taken = context->agent_runnable != 0 || context->might_yield != 0;
   if (taken) {
     taken_.Add(cpu);
@@ -343,10 +322,9 @@ void CfsBpfTwin::PickNextTask(bpf_ghost_sched* context, int cpu, BpfHelpers& hel
   context->dont_idle = 1;
 }
 
-int32_t CfsBpfTwin::SelectRq(bpf_ghost_select_rq* context) {
-  context->skip_ttwu_queue = 1;
-  const auto task_cpu = static_cast<int32_t>(context->task_cpu);
-  auto found = tasks_.find(static_cast<int64_t>(context->gtid));
+int32_t CfsBpfTwin::SelectRq(const bpf_ghost_select_rq& context) {
+  const auto task_cpu = static_cast<int32_t>(context.task_cpu);
+  auto found = tasks_.find(static_cast<int64_t>(context.gtid));
   if (found == tasks_.end()) return task_cpu;
   const int chosen = Choose(*found->second, task_cpu);
   return chosen < 0 ? task_cpu : chosen;
@@ -384,7 +362,7 @@ void CfsBpfTwin::ChangeAffinity(Task* task, uint32_t barrier, BpfHelpers& helper
   if (task->runnable && task->cpu < 0) {
     Place(task, task->home, Comes::kBack, helpers);
   } else if (task->cpu >= 0) {
-    Kick(task->cpu, true, helpers);
+    KickCpu(task->cpu, true, helpers);
   }
 }
 
@@ -419,7 +397,7 @@ void CfsBpfTwin::Leave(Task* task) {
 void CfsBpfTwin::Tick(int cpu, BpfHelpers& helpers) {
   Cpu& its = cpus_[cpu];
   const int64_t now = options_.now_ns();
-  if (its.current == nullptr || !initialized_) return;
+  if (its.current == nullptr || !initialized()) return;
   if (now >= its.balanced_ns + latency_.Get()) {
     its.balanced_ns = now;
     Pull(cpu, false);
@@ -434,7 +412,7 @@ void CfsBpfTwin::Tick(int cpu, BpfHelpers& helpers) {
     its.kicked = over;
   }
   AdvanceToLeast(its, vruntime);
-  if (over) Kick(cpu, true, helpers);
+  if (over) KickCpu(cpu, true, helpers);
 }
 
 int32_t CfsBpfTwin::SendMessage(bpf_ghost_msg* message, int cpu, BpfHelpers& helpers) {

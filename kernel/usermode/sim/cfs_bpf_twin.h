@@ -17,13 +17,13 @@
 
 #include "kernel/ghost_uapi_bpf.h"
 #include "kernel/usermode/core/bpf_program.h"
-#include "kernel/usermode/sim/twin_program.h"
+#include "kernel/usermode/sim/scheduler_twin.h"
 #include "lib/base/cpu_set.h"
 #include "lib/tunable.h"
 
 namespace ghost::sim {
 
-class CfsBpfTwin {
+class CfsBpfTwin final : public SchedulerTwin {
  public:
   struct Options {
     CpuSet cpus;  // the enclave's
@@ -35,14 +35,6 @@ class CfsBpfTwin {
     std::function<std::optional<CpuSet>(int64_t gtid)> affinity;
   };
   explicit CfsBpfTwin(Options options);
-
-  // From now on tasks are given CPUs.
-  void StartScheduling() { initialized_ = true; }
-  // The program of one hook, for Core::AttachProgram; it keeps a reference to this.
-  std::unique_ptr<usermode::BpfProgram> Program() { return std::make_unique<TwinProgram<CfsBpfTwin>>(this); }
-
-  bool Run(usermode::BpfHook hook, std::span<std::byte> context, int cpu, usermode::BpfHelpers& helpers,
-           int32_t* result);
 
   std::vector<Tunable*> Tunables() { return {&latency_, &min_granularity_, &wakeup_granularity_, &idle_balancing_}; }
   uint64_t picks() const { return picks_; }
@@ -128,12 +120,12 @@ class CfsBpfTwin {
 
   // -- cfs_bpf.bpf.c --
   void PassOn(int cpu, usermode::BpfHelpers& helpers);
-  void PickNextTask(bpf_ghost_sched* context, int cpu, usermode::BpfHelpers& helpers);
+  void PickNextTask(bpf_ghost_sched* context, int cpu, usermode::BpfHelpers& helpers) override;
   Task* TakeFirst(int cpu);
   void AskAffinity(Task* task, int cpu);
   Outcome TryToRun(Task* task, int cpu, usermode::BpfHelpers& helpers);
-  int32_t SelectRq(bpf_ghost_select_rq* context);
-  int32_t SendMessage(bpf_ghost_msg* message, int cpu, usermode::BpfHelpers& helpers);
+  int32_t SelectRq(const bpf_ghost_select_rq& context) override;
+  int32_t SendMessage(bpf_ghost_msg* message, int cpu, usermode::BpfHelpers& helpers) override;
   int32_t Arrive(const bpf_ghost_msg& message, int cpu, usermode::BpfHelpers& helpers);
   void BecomesRunnable(Task* task, const bpf_ghost_msg& message, uint64_t runtime_ns, int cpu, Comes comes,
                        usermode::BpfHelpers& helpers);
@@ -145,7 +137,6 @@ class CfsBpfTwin {
 
   const Options options_;
   Tunable latency_, min_granularity_, wakeup_granularity_, idle_balancing_;
-  bool initialized_ = false;
   uint64_t joined_ = 0;
   uint64_t went_idle_ = 0;
   uint64_t picks_ = 0;

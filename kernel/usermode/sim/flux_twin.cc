@@ -10,29 +10,17 @@ namespace ghost::sim {
 namespace {
 
 using usermode::BpfHelpers;
-using usermode::BpfHook;
 
 // Tasks that one pick looks at.
 constexpr int kAttempts = 8;
 // Steps of a CPU through the tree, which is at most 4 nodes deep.
 constexpr int kSteps = 16;
 
-class TwinProgram final : public usermode::BpfProgram {
- public:
-  explicit TwinProgram(FluxTwin* twin) : twin_(*twin) {}
-  bool Run(BpfHook hook, std::span<std::byte> context, int cpu, BpfHelpers& helpers, int32_t* result) override {
-    return twin_.Run(hook, context, cpu, helpers, result);
-  }
-
- private:
-  FluxTwin& twin_;
-};
-
 }  // namespace
 
 void FluxTwin::Do(Kick kick, BpfHelpers& helpers) {
   if (kick.cpu < 0) return;
-  helpers.ReschedCpu(kick.cpu, kick.must ? RESCHED_ANY_CLASS | SET_MUST_RESCHED : RESCHED_ANY_CLASS);
+  KickCpu(kick.cpu, kick.must, helpers);
 }
 
 FluxTwin::FluxTwin(Options options)
@@ -50,31 +38,10 @@ FluxTwin::FluxTwin(Options options)
   }
 }
 
-std::unique_ptr<usermode::BpfProgram> FluxTwin::Program() { return std::make_unique<TwinProgram>(this); }
-
 uint64_t FluxTwin::picks() const {
   uint64_t sum = 0;
   for (const Node& node : nodes_) sum += node.picks;
   return sum;
-}
-
-bool FluxTwin::Run(BpfHook hook, std::span<std::byte> context, int cpu, BpfHelpers& helpers, int32_t* result) {
-  *result = 0;
-  switch (hook) {
-    case BpfHook::kPickNextTask:
-      PickNextTask(reinterpret_cast<bpf_ghost_sched*>(context.data()), cpu, helpers);
-      break;
-    case BpfHook::kSendMessage:
-      *result = SendMessage(reinterpret_cast<bpf_ghost_msg*>(context.data()), helpers);
-      break;
-    case BpfHook::kSelectRq: {
-      auto* select = reinterpret_cast<bpf_ghost_select_rq*>(context.data());
-      select->skip_ttwu_queue = 1;
-      *result = static_cast<int32_t>(select->task_cpu);
-      break;
-    }
-  }
-  return true;
 }
 
 // ---- CPUs for those who wait ----
@@ -102,7 +69,7 @@ FluxTwin::Kick FluxTwin::CallAny(Node* leaf, int first) {
 }
 
 void FluxTwin::CallFor(const Task& task, int last_cpu, BpfHelpers& helpers) {
-  if (!initialized_) return;
+  if (!initialized()) return;
   Do(task.home >= 0 ? CallHome(task.leaf, task.home) : CallAny(task.leaf, last_cpu < 0 ? 0 : last_cpu), helpers);
 }
 
@@ -187,7 +154,7 @@ void FluxTwin::PassOn(int cpu, BpfHelpers& helpers) {
 }
 
 void FluxTwin::PickNextTask(bpf_ghost_sched* context, int cpu, BpfHelpers& helpers) {
-  if (!initialized_) return;
+  if (!initialized()) return;
   if (context->agent_runnable != 0 || context->might_yield != 0) return PassOn(cpu, helpers);
   if (context->next_gtid != 0) return;
   for (int i = 0; i < kAttempts; ++i) {
@@ -278,7 +245,7 @@ void FluxTwin::BecomesRunnable(Task* task, uint32_t barrier, int cpu, BpfHelpers
   }
 }
 
-int32_t FluxTwin::SendMessage(bpf_ghost_msg* message, BpfHelpers& helpers) {
+int32_t FluxTwin::SendMessage(bpf_ghost_msg* message, int, BpfHelpers& helpers) {
   if (message->type == MSG_TASK_NEW) return Arrive(*message, helpers);
   if (message->type == MSG_CPU_TICK) {
     Do(Tick(message->cpu_tick.cpu), helpers);

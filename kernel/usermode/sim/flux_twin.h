@@ -17,12 +17,13 @@
 
 #include "kernel/ghost_uapi_bpf.h"
 #include "kernel/usermode/core/bpf_program.h"
+#include "kernel/usermode/sim/scheduler_twin.h"
 #include "lib/base/cpu_set.h"
 #include "lib/tunable.h"
 
 namespace ghost::sim {
 
-class FluxTwin {
+class FluxTwin final : public SchedulerTwin {
  public:
   enum class Type : uint8_t { kBiff, kIdle, kRoci, kProv };
   // A node of the tree, by the number that its text gives it, from 1 (schedulers/flux/flux_tree.h).
@@ -41,14 +42,6 @@ class FluxTwin {
     std::vector<NodeOptions> tree = {{Type::kRoci, 0, 0}, {Type::kBiff, 1, 0}, {Type::kIdle, 1, 0}};
   };
   explicit FluxTwin(Options options);
-
-  // From now on tasks are given CPUs.
-  void StartScheduling() { initialized_ = true; }
-  // The program of one hook, for Core::AttachProgram; it keeps a reference to this.
-  std::unique_ptr<usermode::BpfProgram> Program();
-
-  bool Run(usermode::BpfHook hook, std::span<std::byte> context, int cpu, usermode::BpfHelpers& helpers,
-           int32_t* result);
 
   std::vector<Tunable*> Tunables() { return {&slice_}; }
   size_t tasks() const { return tasks_.size(); }
@@ -145,7 +138,7 @@ class FluxTwin {
   void Spread(int cpu, usermode::BpfHelpers& helpers);
   Kick SettleOn(Task* task, int cpu);
   void PassOn(int cpu, usermode::BpfHelpers& helpers);
-  void PickNextTask(bpf_ghost_sched* context, int cpu, usermode::BpfHelpers& helpers);
+  void PickNextTask(bpf_ghost_sched* context, int cpu, usermode::BpfHelpers& helpers) override;
   void Note(Task* task, uint32_t barrier, bool runnable);
   bool NoteBarrier(Task* task, uint32_t barrier, bool anew);
   Kick NoteNice(Task* task, int nice);
@@ -153,11 +146,10 @@ class FluxTwin {
   void Leave(Task* task);
   Kick Tick(int cpu);
   void BecomesRunnable(Task* task, uint32_t barrier, int cpu, usermode::BpfHelpers& helpers);
-  int32_t SendMessage(bpf_ghost_msg* message, usermode::BpfHelpers& helpers);
+  int32_t SendMessage(bpf_ghost_msg* message, int cpu, usermode::BpfHelpers& helpers) override;
 
   const Options options_;
   Tunable slice_;
-  bool initialized_ = false;
   uint64_t order_ = 0;
   std::vector<Node> nodes_;  // never resized: others point into it
   std::map<int64_t, std::unique_ptr<Task>> tasks_;

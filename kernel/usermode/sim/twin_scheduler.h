@@ -19,6 +19,7 @@
 
 #include "kernel/usermode/core/bpf_program.h"
 #include "kernel/usermode/sim/machine.h"
+#include "kernel/usermode/sim/scheduler_twin.h"
 #include "kernel/usermode/sim/sim_kernel.h"
 #include "kernel/usermode/sim/stepped_scheduler.h"
 #include "lib/base/status.h"
@@ -28,13 +29,8 @@ namespace ghost::sim {
 
 // Options has `cpus` (the enclave's), `now_ns` and `affinity` (of a task; nullopt: it is not known), as biff's.
 template <typename T>
-concept Twin = std::constructible_from<T, typename T::Options> &&
-    requires(T& twin, usermode::BpfHook hook, std::span<std::byte> context, usermode::BpfHelpers& helpers,
-             int32_t* result) {
-  // A program of the hook runs for an event of CPU 0. False: it could not be run.
-  { twin.Run(hook, context, 0, helpers, result) } -> std::same_as<bool>;
-  // All tasks have been announced: from now on they are given CPUs.
-  twin.StartScheduling();
+concept Twin = std::derived_from<T, SchedulerTwin> && std::constructible_from<T, typename T::Options> &&
+    requires(T& twin) {
   // How many tasks it knows.
   { twin.tasks() } -> std::convertible_to<size_t>;
   // What --set may change; they live as long as the twin.
