@@ -137,10 +137,19 @@ cat "$T/vm.out"
 grep -q ", 0 not for this kernel$" "$T/vm.out" || t_fail "some are left out"
 t_pass
 
-for agent in $BPF_AGENTS; do
-  t_begin "$agent on Debian's kernel: without BPF, killed as it loads, and on a locked-down kernel"
-  needs_machine
-  vm 0 --timeout 600 -- env BIN="$BIN" AGENT="$agent" bash tests/e2e/bpf_bad_input_test.sh
-  cat "$T/vm.out"
-  t_pass
-done
+t_begin "agents that schedule in BPF do so on Debian's kernel: $BPF_AGENTS"
+needs_machine
+vm 0 -- env BIN="$BIN" bash -c 'for agent in "$@"; do
+    "$BIN/ghostctl" run --policy "${agent#agent_}" --stats -- sh -c "seq 1 20000 | sort -n | tail -n 1" || exit 1
+  done' - $BPF_AGENTS
+cat "$T/vm.out" "$T/vm.err"
+[ "$(grep -cx 20000 "$T/vm.out")" = "$(wc -w <<<"$BPF_AGENTS")" ] || t_fail "not all have run"
+t_pass
+
+# Of one of them: they all load in the same way, and killing each at every step takes minutes here.
+agent=${BPF_AGENTS%% *}
+t_begin "$agent on Debian's kernel: without BPF, killed as it loads, and on a locked-down kernel"
+needs_machine
+vm 0 --timeout 600 -- env BIN="$BIN" AGENT="$agent" bash tests/e2e/bpf_bad_input_test.sh
+cat "$T/vm.out"
+t_pass
