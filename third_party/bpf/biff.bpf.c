@@ -15,12 +15,8 @@
 #include "third_party/bpf/biff.h"
 #include "third_party/bpf/biff_queues.bpf.h"
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, BIFF_MAX_TASKS);
-  __type(key, __s64);
-  __type(value, __u32);
-} slots SEC(".maps");
+#define GHOST_MAX_SLOTS BIFF_MAX_TASKS
+#include "third_party/bpf/ghost_slots.bpf.h"
 
 /* ---- Pick next task ---- */
 
@@ -130,11 +126,6 @@ int biff_pnt(struct bpf_ghost_sched *ctx) {
 
 /* ---- Messages ---- */
 
-__noinline __u32 find_slot(__s64 gtid) {
-  __u32 *slot = bpf_map_lookup_elem(&slots, &gtid);
-  return slot ? *slot + 1 : 0;
-}
-
 /* A message about a task: what it is from now on. */
 __noinline int note(__u32 slot, __u32 barrier, int runnable) {
   GHOST_LOCK();
@@ -182,10 +173,11 @@ __noinline int note_on_cpu(__u32 slot, __u32 barrier, __u32 cpu, __u64 cpu_seqnu
 
 static __always_inline int arrive(struct bpf_ghost_msg *msg) {
   __s64 gtid = msg->newt.gtid;
-  __u32 slot = msg->newt.sw_info.index;
+  __u32 claimed = ghost_claim_slot(msg);
+  __u32 slot = claimed - 1;
   int runnable = msg->newt.runnable != 0;
   __u32 barrier = msg->seqnum;
-  if (msg->newt.sw_info.id != 0 || slot >= BIFF_MAX_TASKS || bpf_map_update_elem(&slots, &gtid, &slot, BPF_ANY)) {
+  if (!claimed) {
     COUNT(no_room);
     return 0;
   }
@@ -222,7 +214,7 @@ __noinline int leave(__u32 slot, __s64 gtid) {
     }
     GHOST_UNLOCK();
   }
-  bpf_map_delete_elem(&slots, &gtid);
+  ghost_free_slot(gtid);
   return 0;
 }
 
@@ -240,7 +232,7 @@ int biff_msg(struct bpf_ghost_msg *msg) {
   }
   if (msg->type < MSG_TASK_DEAD || msg->type > MSG_TASK_LATCH_FAILURE || msg->type == MSG_TASK_SWITCHTO) return 1;
   __s64 gtid = msg->dead.gtid; /* first of all of them */
-  __u32 found = find_slot(gtid);
+  __u32 found = ghost_find_slot(gtid);
   if (!found) {
     COUNT(unknown);
     return 0;

@@ -16,15 +16,11 @@
 #include "third_party/bpf/cfs_bpf_place.bpf.h"
 #include "third_party/bpf/cfs_bpf_queue.bpf.h"
 
+#define GHOST_MAX_SLOTS CFS_BPF_MAX_TASKS
+#include "third_party/bpf/ghost_slots.bpf.h"
+
 /* Tasks that one pick tries. */
 #define ATTEMPTS 8
-
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, CFS_BPF_MAX_TASKS);
-  __type(key, __s64);
-  __type(value, __u32);
-} slots SEC(".maps");
 
 /* ---- Pick next task ---- */
 
@@ -200,11 +196,6 @@ int cfs_bpf_pnt(struct bpf_ghost_sched *ctx) {
 
 /* ---- Messages ---- */
 
-__noinline __u32 find_slot(__s64 gtid) {
-  __u32 *slot = bpf_map_lookup_elem(&slots, &gtid);
-  return slot ? *slot + 1 : 0;
-}
-
 /* A message about a task: what it is from now on, and what it has run so far. */
 __noinline int note(__u32 slot, __u32 barrier, int runnable, __u64 runtime_ns) {
   struct cfs_bpf_task *task = task_at(slot);
@@ -310,7 +301,8 @@ __noinline int settle_in(__u32 slot, __s64 gtid, __s32 nice, __u64 runtime_ns) {
 
 static __always_inline int arrive(struct bpf_ghost_msg *msg) {
   __s64 gtid = msg->newt.gtid;
-  __u32 slot = msg->newt.sw_info.index;
+  __u32 claimed = ghost_claim_slot(msg);
+  __u32 slot = claimed - 1;
   int runnable = msg->newt.runnable != 0;
   __u64 runtime_ns = msg->newt.runtime;
   __u32 barrier = msg->seqnum;
@@ -319,7 +311,7 @@ static __always_inline int arrive(struct bpf_ghost_msg *msg) {
 #else
   __s32 nice = 0; /* until a TASK_PRIORITY_CHANGED says another */
 #endif
-  if (msg->newt.sw_info.id != 0 || slot >= CFS_BPF_MAX_TASKS || bpf_map_update_elem(&slots, &gtid, &slot, BPF_ANY)) {
+  if (!claimed) {
     COUNT(no_room);
     return 0;
   }
@@ -344,7 +336,7 @@ __noinline int leave(__u32 slot, __s64 gtid) {
     }
     GHOST_UNLOCK();
   }
-  bpf_map_delete_elem(&slots, &gtid);
+  ghost_free_slot(gtid);
   return 0;
 }
 
@@ -396,7 +388,7 @@ int cfs_bpf_msg(struct bpf_ghost_msg *msg) {
   }
   if (msg->type < MSG_TASK_DEAD || msg->type > MSG_TASK_LATCH_FAILURE) return 1;
   __s64 gtid = msg->dead.gtid; /* first of all of them */
-  __u32 found = find_slot(gtid);
+  __u32 found = ghost_find_slot(gtid);
   if (!found) {
     COUNT(unknown);
     return 0;
@@ -446,7 +438,7 @@ int cfs_bpf_msg(struct bpf_ghost_msg *msg) {
 
 SEC(GHOST_SEC_SELECT_RQ)
 int cfs_bpf_select_rq(struct bpf_ghost_select_rq *ctx) {
-  __u32 found = find_slot(ctx->gtid);
+  __u32 found = ghost_find_slot(ctx->gtid);
   ctx->skip_ttwu_queue = 1;
   if (!found) return ctx->task_cpu;
   __u32 chosen = choose(found - 1, ctx->task_cpu);

@@ -10,15 +10,11 @@
 // what could not run goes back.
 #include "third_party/bpf/flux_place.bpf.h"
 
+#define GHOST_MAX_SLOTS FLUX_MAX_THREADS
+#include "third_party/bpf/ghost_slots.bpf.h"
+
 /* Steps of a CPU through the tree: from a leaf to the root, down to a leaf, and that once more. */
 #define STEPS (4 * FLUX_MAX_DEPTH)
-
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, FLUX_MAX_THREADS);
-  __type(key, __s64);
-  __type(value, __u32);
-} slots SEC(".maps");
 
 #define COUNT(what) __sync_fetch_and_add(&flux.counters.what, 1)
 
@@ -116,11 +112,6 @@ int flux_pnt(struct bpf_ghost_sched *ctx) {
 
 /* ---- Messages ---- */
 
-__noinline __u32 find_slot(__s64 gtid) {
-  __u32 *slot = bpf_map_lookup_elem(&slots, &gtid);
-  return slot ? *slot + 1 : 0;
-}
-
 /* A message about a thread: what it is from now on. */
 __noinline int note(__u32 slot, __u32 barrier, int runnable) {
   GHOST_LOCK();
@@ -201,14 +192,15 @@ __noinline int appear(__u32 slot, __s64 gtid) {
 
 static __always_inline int arrive(struct bpf_ghost_msg *msg) {
   __s64 gtid = msg->newt.gtid;
-  __u32 slot = msg->newt.sw_info.index;
+  __u32 claimed = ghost_claim_slot(msg);
+  __u32 slot = claimed - 1;
   int runnable = msg->newt.runnable != 0;
   __u32 barrier = msg->seqnum;
   __s32 nice = 0;
 #if GHOST_BPF_ABI >= 75
   nice = msg->newt.nice;
 #endif
-  if (msg->newt.sw_info.id != 0 || slot >= FLUX_MAX_THREADS || bpf_map_update_elem(&slots, &gtid, &slot, BPF_ANY)) {
+  if (!claimed) {
     COUNT(no_room);
     return 0;
   }
@@ -233,7 +225,7 @@ __noinline int leave(__u32 slot, __s64 gtid) {
     }
     GHOST_UNLOCK();
   }
-  bpf_map_delete_elem(&slots, &gtid);
+  ghost_free_slot(gtid);
   return 0;
 }
 
@@ -281,7 +273,7 @@ int flux_msg(struct bpf_ghost_msg *msg) {
   }
   if (msg->type < MSG_TASK_DEAD || msg->type > MSG_TASK_LATCH_FAILURE || msg->type == MSG_TASK_SWITCHTO) return 1;
   __s64 gtid = msg->dead.gtid; /* first of all of them */
-  __u32 found = find_slot(gtid);
+  __u32 found = ghost_find_slot(gtid);
   if (!found) {
     COUNT(unknown);
     return 0;
