@@ -122,16 +122,21 @@ class LatchFailureTest : public ProgramsTest {
       return 0;
     });
   }
+  // What the agent is told when the latch of a task that waits has failed.
+  std::vector<Message> ToldOfAFailure(uint32_t abi, int64_t* gtid) {
+    StartFailing(abi);
+    *gtid = harness_.Enter(1, 100);
+    Park();
+    agent_->Take();
+    Fail(*gtid);
+    return agent_->Take();
+  }
   int64_t gtid_ = 0;
 };
 
 TEST_F(LatchFailureTest, GivesATaskThatNobodyHasBackToTheAgent) {
-  StartFailing(91);
-  const int64_t gtid = harness_.Enter(1, 100);
-  Park();
-  agent_->Take();
-  Fail(gtid);
-  const std::vector<Message> messages = agent_->Take();
+  int64_t gtid = 0;
+  const std::vector<Message> messages = ToldOfAFailure(91, &gtid);
   ASSERT_EQ(messages.size(), 1u);
   EXPECT_EQ(messages[0].type, MSG_TASK_LATCH_FAILURE);
   EXPECT_EQ(messages[0].seqnum, 2u) << "a message as any: the barrier has moved";
@@ -141,12 +146,8 @@ TEST_F(LatchFailureTest, GivesATaskThatNobodyHasBackToTheAgent) {
 }
 
 TEST_F(LatchFailureTest, IsALatchThatWasLostWhereTheAbiHasNoSuchMessage) {
-  StartFailing(69);
-  const int64_t gtid = harness_.Enter(1, 100);
-  Park();
-  agent_->Take();
-  Fail(gtid);
-  const std::vector<Message> messages = agent_->Take();
+  int64_t gtid = 0;
+  const std::vector<Message> messages = ToldOfAFailure(69, &gtid);
   ASSERT_EQ(messages.size(), 1u);
   EXPECT_EQ(messages[0].type, MSG_TASK_PREEMPT);
   EXPECT_TRUE(std::get<TaskPreempt>(messages[0].payload).was_latched);
